@@ -21,6 +21,10 @@ class LabelledImages:
         """Copy the images at these positions, int64 (M,), with their labels."""
         return LabelledImages(self.images[indices], self.labels[indices])
 
+    def first(self, count: int | None) -> "LabelledImages":
+        """The first `count` images with their labels, or all of them."""
+        return LabelledImages(self.images[:count], self.labels[:count])
+
 
 @dataclass(frozen=True, eq=False)
 class Source:

@@ -1,0 +1,177 @@
+"""The main job: pretrain, then every method on every label draw, then table and figures."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import torch
+from lightning.pytorch.utilities import rank_zero_info
+from torch import Tensor
+
+from simclr import figures
+from simclr.classification import extract_features
+from simclr.encoders import Encoder
+from simclr.errors import SimclrError
+from simclr.results import Result, Row, Timing, by_method, summarise, table, write_benchmark
+from simclr.tasks import (
+    Classified,
+    Features,
+    Job,
+    Pretrained,
+    finetune,
+    linear_eval,
+    new_encoder,
+    pretrain,
+    save_classified,
+)
+from simclr.views import build_views
+
+METHODS = ("linear_eval", "finetune", "supervised", "random_encoder")
+MAP_IMAGES = 2_000
+
+
+@dataclass(frozen=True)
+class Benchmark:
+    """All that a benchmark found out.
+
+    Attributes:
+        rows: one per trained classifier.
+        pretrained: one per pretraining seed.
+        first: each method's classifier of the first seed and draw.
+        test_features: representations of the test images by the first encoder.
+    """
+
+    rows: Sequence[Row]
+    pretrained: Sequence[Pretrained]
+    first: dict[str, Classified]
+    test_features: Tensor
+
+
+def benchmark(job: Job) -> Result:
+    """Compare the methods over pretraining seeds and label draws; write table and figures."""
+    if job.splits.test is None:
+        raise SimclrError("task=benchmark: this data set has no test images to score")
+    seeds = job.config.pretrain_seeds or [job.config.seed]
+    pretrained: list[Pretrained] = []
+    classified: list[Classified] = []
+    for seed in seeds:
+        folder = job.folder if len(seeds) == 1 else job.folder / f"seed_{seed}"
+        folder.mkdir(exist_ok=True)
+        one = replace(job, config=replace(job.config, seed=seed), folder=folder)
+        pretrained.append(pretrain(one))
+        classified += _classify(one, pretrained[-1].encoder)
+    first = {found.result.task: found for found in reversed(classified)}
+    rows = sorted(
+        (_row(found.result) for found in classified), key=lambda row: METHODS.index(row.method)
+    )
+    features = extract_features(pretrained[0].encoder, job.splits.test.first(MAP_IMAGES).images)
+    found = Benchmark(rows, pretrained, first, features.cpu())
+    with job.progress.stage("figures"):
+        _draw(job, found)
+    save_classified(job, first["linear_eval"])
+    text = report(job, found)
+    write_benchmark(job.folder, rows, text)
+    rank_zero_info(f"\n{text}")
+    return _result(job, found)
+
+
+def report(job: Job, found: Benchmark) -> str:
+    """The table, and the sentences it needs, in Markdown."""
+    config = job.config
+    seconds = [one.result.timing.fit_seconds for one in found.pretrained]
+    rates = [one.result.timing.views_per_second for one in found.pretrained]
+    lines = [
+        f"{len(job.splits.classes) * config.labels.per_class} labels ({config.labels.per_class} "
+        f"per class), {config.labels.draws} label draws, {len(found.pretrained)} pretraining "
+        f"seed{'s' * (len(found.pretrained) > 1)}, {found.first['linear_eval'].result.n_test} "
+        "test images",
+        "",
+        table(found.rows),
+        "",
+        f"Pretraining took {sum(seconds) / len(seconds):.0f} s "
+        f"({sum(rates) / len(rates):.0f} views/s).",
+    ]
+    passed = [when for one in found.pretrained if (when := _seconds_to_seed_accuracy(one))]
+    if config.data.name == "mnist" and len(passed) == len(found.pretrained):
+        lines.append(
+            f"Seconds of pretraining until a linear probe passes {figures.SEED_SIMCLR:.2%}, the "
+            f"original project's result: {sum(passed) / len(passed):.1f} (validation images)."
+        )
+    return "\n".join(lines) + "\n"
+
+
+def _classify(job: Job, encoder: Encoder) -> list[Classified]:
+    config = job.config
+    untrained = new_encoder(job)
+    with job.progress.stage("features"):
+        features = Features.of(encoder, job)
+        random_features = Features.of(untrained, job)
+    classified = []
+    for draw in range(config.labels.seed, config.labels.seed + config.labels.draws):
+        random_encoder = linear_eval(job, untrained, random_features, draw)
+        classified += [
+            linear_eval(job, encoder, features, draw),
+            finetune("finetune", job, encoder, config.finetune, draw),
+            finetune("supervised", job, untrained, config.supervised, draw),
+            replace(random_encoder, result=replace(random_encoder.result, task="random_encoder")),
+        ]
+    return classified
+
+
+def _row(result: Result) -> Row:
+    return Row(
+        method=result.task,
+        pretrain_seed=result.seed,
+        label_seed=result.labels.seed,
+        test_accuracy=result.metrics["test_accuracy"],
+        val_accuracy=result.metrics.get("val_accuracy"),
+        seconds=result.timing.fit_seconds,
+        labels_sha256=result.labels.sha256,
+    )
+
+
+def _seconds_to_seed_accuracy(pretrained: Pretrained) -> float | None:
+    passed = (s for s, accuracy in pretrained.history if accuracy > figures.SEED_SIMCLR)
+    return next(passed, None)
+
+
+def _result(job: Job, found: Benchmark) -> Result:
+    metrics = {}
+    for method, rows in by_method(found.rows).items():
+        prefix = "" if method == "linear_eval" else f"{method}_"
+        metrics[f"{prefix}test_accuracy"] = summarise([row.test_accuracy for row in rows]).mean
+        val = [row.val_accuracy for row in rows if row.val_accuracy is not None]
+        if val:
+            metrics[f"{prefix}val_accuracy"] = summarise(val).mean
+    seconds = sum(one.result.timing.fit_seconds for one in found.pretrained)
+    views = sum(
+        one.result.timing.fit_seconds * one.result.timing.views_per_second
+        for one in found.pretrained
+    )
+    metrics["pretrain_seconds"] = seconds / len(found.pretrained)
+    passed = [_seconds_to_seed_accuracy(one) for one in found.pretrained]
+    reached = [when for when in passed if when is not None]
+    if len(reached) == len(passed):
+        metrics["pretrain_seconds_to_0.9194"] = sum(reached) / len(reached)
+    first = found.first["linear_eval"].result
+    timing = Timing(seconds, views / seconds)
+    return Result("benchmark", job.config.seed, metrics, first.labels, first.n_test, timing)
+
+
+def _draw(job: Job, found: Benchmark) -> None:
+    folder = job.folder / "figures"
+    folder.mkdir(exist_ok=True)
+    splits = job.splits
+    originals = splits.train.images[splits.draw(1, 0)]
+    views, generator = build_views(job.config.augment), torch.Generator().manual_seed(0)
+    pairs = [view for _ in range(4) for view in views.pair(originals, generator)]
+    figures.views_figure(originals / 255, pairs, folder / "views.png")
+    figures.accuracy_figure(found.rows, folder / "accuracy.png")
+    history = found.pretrained[0].history
+    if history:
+        figures.history_figure(history, folder / "pretraining.png")
+    figures.confusion_figure(
+        found.first["linear_eval"].confusion, splits.classes, folder / "confusion.png"
+    )
+    assert splits.test is not None
+    labels = splits.test.labels[: len(found.test_features)]
+    figures.embedding_figure(found.test_features, labels, splits.classes, folder / "embedding.png")

@@ -1,0 +1,87 @@
+"""Accuracy of a linear probe while the encoder is being pretrained."""
+
+from typing import Any
+
+import lightning as L
+from torch import Tensor
+
+from simclr.callbacks.clock import Clock
+from simclr.classification import extract_features
+from simclr.data.images import LabelledImages
+from simclr.encoders import Encoder
+from simclr.probe import FeatureNorm, softmax_regression
+
+
+def probe_accuracy(
+    encoder: Encoder, unlabelled: Tensor, train: LabelledImages, val: LabelledImages, l2: float
+) -> float:
+    """Validation accuracy of a linear classifier that sees only the labelled images `train`.
+
+    Args:
+        encoder: left as it is, its mode included.
+        unlabelled: uint8 (N, C, H, W), for the feature statistics.
+        train: the labelled images.
+        val: the images that are scored.
+        l2: strength of the penalty on the weights.
+    """
+    norm = FeatureNorm.of(extract_features(encoder, unlabelled))
+    features = norm(extract_features(encoder, train.images))
+    classes = int(train.labels.max()) + 1
+    weight, bias = softmax_regression(features, train.labels.to(features.device), classes, l2)
+    logits = norm(extract_features(encoder, val.images)) @ weight.T + bias
+    return float((logits.argmax(1).cpu() == val.labels).float().mean())
+
+
+class LinearProbe(L.Callback):
+    """Probe the encoder every so many steps, with the clock stopped.
+
+    Only training and validation images are used. `history` holds (seconds of pretraining,
+    accuracy), `history[-1]` being the newest.
+
+    Args:
+        encoder: which is being trained.
+        clock: the clock of this training.
+        unlabelled: uint8 (N, C, H, W), for the feature statistics.
+        train: the labelled images.
+        val: the validation images.
+        l2: strength of the penalty on the weights.
+        every_steps: steps between two probes.
+    """
+
+    def __init__(
+        self,
+        encoder: Encoder,
+        clock: Clock,
+        unlabelled: Tensor,
+        train: LabelledImages,
+        val: LabelledImages,
+        l2: float,
+        every_steps: int,
+    ) -> None:
+        self.encoder = encoder
+        self.clock = clock
+        self.parts = (unlabelled, train, val)
+        self.l2 = l2
+        self.every_steps = every_steps
+        self.history: list[tuple[float, float]] = []
+
+    def on_train_batch_end(
+        self,
+        trainer: L.Trainer,
+        pl_module: L.LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+    ) -> None:
+        if trainer.global_step % self.every_steps:
+            return
+        with self.clock.paused():
+            accuracy = probe_accuracy(self.encoder, *self.parts, self.l2)
+            self.history.append((self.clock.seconds, accuracy))
+            pl_module.log("probe_accuracy", accuracy, rank_zero_only=True)
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"history": self.history}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self.history = [(seconds, accuracy) for seconds, accuracy in state_dict["history"]]

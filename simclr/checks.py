@@ -1,0 +1,137 @@
+"""What a configuration may not be, beyond types: found before any data is read, all at once."""
+
+import importlib.util
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from simclr.augment_config import check_augment
+from simclr.config import Config
+from simclr.errors import SimclrError
+
+CHOICES: dict[str, tuple[str | None, ...]] = {
+    "task": ("benchmark", "pretrain", "linear_eval", "finetune", "supervised"),
+    "export": (None, "onnx"),
+    "logger": ("tensorboard", "csv", "none"),
+    "data.name": ("mnist", "fashion_mnist", "kmnist", "idx", "folder", "synthetic"),
+    "encoder.name": ("cnn", "resnet18"),
+    "loss.name": ("nt_xent", "dcl"),
+    "optimizer.name": ("adamw", "sgd", "lars"),
+    "trainer.accelerator": ("auto", "cpu", "gpu"),
+    "trainer.precision": ("auto", "32-true", "bf16-mixed", "16-mixed"),
+}
+
+AT_LEAST: dict[str, float] = {
+    "seed": 0,
+    "labels.per_class": 1,
+    "labels.draws": 1,
+    "labels.seed": 0,
+    "data.batch_size": 1,
+    "data.val_images": 0,
+    "data.split_seed": 0,
+    "data.train_images": 1,
+    "data.test_images": 1,
+    "data.image_size": 8,
+    "encoder.convs_per_stage": 1,
+    "head.dim": 1,
+    "loss.temperature": 0.01,
+    "loss.block_rows": 1,
+    "optimizer.lr": 0,
+    "optimizer.weight_decay": 0,
+    "probe.l2": 0,
+    "probe.every_steps": 0,
+    "probe.images": 1,
+    "finetune.max_epochs": 1,
+    "finetune.batch_size": 1,
+    "finetune.lr": 0,
+    "finetune.encoder_lr": 0,
+    "supervised.max_epochs": 1,
+    "supervised.batch_size": 1,
+    "supervised.lr": 0,
+    "supervised.encoder_lr": 0,
+    "trainer.max_epochs": 1,
+    "trainer.num_nodes": 1,
+    "trainer.log_every_n_steps": 1,
+}
+
+BELOW_ONE = (
+    "optimizer.momentum",
+    "optimizer.warmup",
+    "finetune.label_smoothing",
+    "supervised.label_smoothing",
+)
+
+
+def check(config: Config) -> None:
+    """Refuse a configuration that cannot work.
+
+    Raises:
+        SimclrError: listing everything that is wrong: key, value given, and what is allowed.
+    """
+    problems = [*_choices(config), *_ranges(config), *check_augment(config.augment)]
+    problems += _combinations(config)
+    if problems:
+        count = "1 problem" if len(problems) == 1 else f"{len(problems)} problems"
+        raise SimclrError(f"The configuration has {count}:\n  " + "\n  ".join(problems))
+
+
+def _get(config: Config, key: str) -> Any:
+    value: Any = config
+    for name in key.split("."):
+        value = getattr(value, name)
+    return value
+
+
+def _choices(config: Config) -> Iterator[str]:
+    for key, allowed in CHOICES.items():
+        value = _get(config, key)
+        if value not in allowed:
+            names = ", ".join("null" if name is None else name for name in allowed)
+            yield f"{key}={value}: must be one of {names}"
+    if config.data.channels not in (1, 3):
+        yield f"data.channels={config.data.channels}: must be 1 (grey) or 3 (colour)"
+
+
+def _ranges(config: Config) -> Iterator[str]:
+    for key, least in AT_LEAST.items():
+        value = _get(config, key)
+        if value is not None and not least <= value < float("inf"):
+            yield f"{key}={value}: must be at least {least}"
+    for key in BELOW_ONE:
+        value = _get(config, key)
+        if not 0 <= value < 1:
+            yield f"{key}={value}: must be at least 0 and below 1"
+    for key in ("encoder.channels", "head.hidden"):
+        if any(width < 1 for width in _get(config, key)):
+            yield f"{key}={_get(config, key)}: every width must be at least 1"
+    if not config.encoder.channels:
+        yield "encoder.channels=[]: needs at least one stage"
+    if config.pretrain_seeds is not None and (
+        not config.pretrain_seeds
+        or min(config.pretrain_seeds) < 0
+        or len(set(config.pretrain_seeds)) < len(config.pretrain_seeds)
+    ):
+        yield f"pretrain_seeds={config.pretrain_seeds}: must be different seeds of at least 0"
+
+
+def _combinations(config: Config) -> Iterator[str]:
+    weights = config.encoder.weights
+    if weights is None and config.task in ("linear_eval", "finetune"):
+        yield (
+            f"encoder.weights=null: task={config.task} needs the encoder.safetensors "
+            "that task=pretrain writes"
+        )
+    if weights is not None and config.task == "supervised":
+        yield f"encoder.weights={weights}: must be null for task=supervised, which has none"
+    for key in ("encoder.weights", "checkpoint"):
+        path = _get(config, key)
+        if path is not None and not Path(path).is_file():
+            yield f"{key}={path}: no such file"
+    if config.checkpoint is not None and config.task != "pretrain":
+        yield f"checkpoint={config.checkpoint}: only task=pretrain resumes; must be null"
+    if config.optimizer.name == "lars" and not importlib.util.find_spec("timm"):
+        yield "optimizer.name=lars: needs the package timm: pip install 'simclr[timm]'"
+    if config.export == "onnx" and not importlib.util.find_spec("onnxscript"):
+        yield "export=onnx: needs the packages of an extra: pip install 'simclr[onnx]'"
+    if config.trainer.precision == "16-mixed" and config.trainer.accelerator == "cpu":
+        yield "trainer.precision=16-mixed: needs a GPU; on a CPU choose 32-true or bf16-mixed"

@@ -1,0 +1,163 @@
+"""Classification with few labels: linear evaluation of a frozen encoder, and fine-tuning."""
+
+import lightning as L
+import torch
+import torch.nn.functional as F
+from lightning.pytorch.utilities.types import OptimizerLRScheduler
+from torch import Tensor, nn
+from torchmetrics.classification import MulticlassAccuracy, MulticlassConfusionMatrix
+
+from simclr.config import OptimizerConfig
+from simclr.encoders import Encoder
+from simclr.optim import build_optimizer, warmup_cosine
+from simclr.probe import FeatureNorm, softmax_regression
+
+
+class Classifier(nn.Module):
+    """Encoder, an optional normalisation of its features, and a linear layer.
+
+    Args:
+        encoder: images to representations.
+        num_classes: C.
+        norm: applied to the representations; None leaves them as they are.
+    """
+
+    def __init__(self, encoder: Encoder, num_classes: int, norm: FeatureNorm | None = None) -> None:
+        super().__init__()
+        self.encoder = encoder
+        self.norm = norm or nn.Identity()
+        self.linear = nn.Linear(encoder.dim, num_classes)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Float images (B, C, H, W) in [0, 1] to logits (B, num_classes)."""
+        return self.classify(self.encoder(images))
+
+    def classify(self, features: Tensor) -> Tensor:
+        """Representations (B, D) to logits (B, num_classes)."""
+        logits: Tensor = self.linear(self.norm(features))
+        return logits
+
+
+class _Classification(L.LightningModule):
+    """What both ways of training share: how a classifier is scored."""
+
+    def __init__(self, classifier: Classifier) -> None:
+        super().__init__()
+        self.classifier = classifier
+        classes = classifier.linear.out_features
+        self.val_accuracy = MulticlassAccuracy(classes, average="micro")
+        self.test_accuracy = MulticlassAccuracy(classes, average="micro")
+        self.confusion = MulticlassConfusionMatrix(classes)
+
+    def validation_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
+        inputs, labels = batch
+        self.val_accuracy.update(self(inputs), labels)
+        self.log("val_accuracy", self.val_accuracy, batch_size=len(labels))
+
+    def test_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
+        inputs, labels = batch
+        logits = self(inputs)
+        self.test_accuracy.update(logits, labels)
+        self.confusion.update(logits, labels)
+        self.log("test_accuracy", self.test_accuracy, batch_size=len(labels))
+
+
+class LinearEval(_Classification):
+    """A linear classifier on a frozen encoder (Chen et al. 2020, section 4.2).
+
+    Its inputs are the encoder's features, computed once. The problem is convex, so one training
+    step on all labelled features solves it; the encoder stays in eval mode and gets no gradient.
+
+    Args:
+        classifier: whose encoder is frozen and whose linear layer is fitted.
+        l2: strength of the penalty on the weights.
+    """
+
+    def __init__(self, classifier: Classifier, l2: float) -> None:
+        super().__init__(classifier)
+        self.l2 = l2
+        self.automatic_optimization = False
+        classifier.encoder.requires_grad_(False)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Representations (B, D) to logits."""
+        return self.classifier.classify(features)
+
+    def train(self, mode: bool = True) -> "LinearEval":
+        super().train(mode)
+        self.classifier.eval()
+        return self
+
+    def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
+        features, labels = batch
+        linear = self.classifier.linear
+        weight, bias = softmax_regression(
+            self.classifier.norm(features), labels, linear.out_features, self.l2
+        )
+        linear.load_state_dict({"weight": weight, "bias": bias})
+
+    def configure_optimizers(self) -> None:
+        """None: the training step is a solver of its own."""
+
+
+class FineTune(_Classification):
+    """All weights move: the encoder and the linear layer, each with its own learning rate.
+
+    Args:
+        classifier: pretrained, or with random weights for the supervised baseline.
+        optimizer: algorithm and schedule; its `lr` is the linear layer's.
+        encoder_lr: peak learning rate of the encoder.
+        label_smoothing: share of the target spread over all classes.
+    """
+
+    def __init__(
+        self,
+        classifier: Classifier,
+        optimizer: OptimizerConfig,
+        encoder_lr: float,
+        label_smoothing: float = 0.0,
+    ) -> None:
+        super().__init__(classifier)
+        self.optimizer_config = optimizer
+        self.encoder_lr = encoder_lr
+        self.label_smoothing = label_smoothing
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Float images (B, C, H, W) in [0, 1] to logits."""
+        logits: Tensor = self.classifier(images)
+        return logits
+
+    def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
+        images, labels = batch
+        loss = F.cross_entropy(self(images), labels, label_smoothing=self.label_smoothing)
+        self.log("train_loss", loss, batch_size=len(labels))
+        return loss
+
+    def configure_optimizers(self) -> OptimizerLRScheduler:
+        config = self.optimizer_config
+        optimizer = build_optimizer(
+            config,
+            [(self.classifier.encoder, self.encoder_lr), (self.classifier.linear, config.lr)],
+        )
+        steps = int(self.trainer.estimated_stepping_batches)
+        schedule = warmup_cosine(optimizer, steps, config.warmup)
+        return {
+            "optimizer": optimizer,
+            "lr_scheduler": {"scheduler": schedule, "interval": "step"},
+        }
+
+
+@torch.inference_mode()
+def extract_features(encoder: Encoder, images: Tensor, batch_size: int = 1_000) -> Tensor:
+    """Representations of uint8 images (N, C, H, W) by the encoder in eval mode, float32 (N, D).
+
+    The encoder's mode is restored afterwards; its weights and statistics are not touched.
+    """
+    training = encoder.training
+    encoder.eval()
+    device = next(encoder.parameters()).device
+    batches = [
+        encoder(batch.to(device).float().div_(255)).float() for batch in images.split(batch_size)
+    ]
+    encoder.train(training)
+    return torch.cat(batches)

@@ -1,0 +1,132 @@
+"""The typed configuration: every key, its type and default, and the schema Hydra composes into."""
+
+from dataclasses import dataclass, field
+
+from hydra.core.config_store import ConfigStore
+
+from simclr.augment_config import AugmentConfig
+
+
+@dataclass
+class LabelsConfig:
+    """Which labelled images a classifier sees."""
+
+    per_class: int = 10
+    draws: int = 5  # how many draws the benchmark repeats, with seeds seed, seed + 1, ...
+    seed: int = 0
+
+
+@dataclass
+class DataConfig:
+    """Where images come from and how they are batched."""
+
+    name: str = "mnist"
+    root: str = "data"
+    batch_size: int = 256  # over all devices
+    val_images: int = 5_000  # split off the training images once, by split_seed
+    split_seed: int = 0
+    train_images: int | None = None  # use only so many, validation images included
+    test_images: int | None = None
+    image_size: int = 28  # folder and synthetic: images are brought to this size
+    channels: int = 1  # folder: 1 grey, 3 colour
+
+
+@dataclass
+class EncoderConfig:
+    """The network whose output is the representation."""
+
+    name: str = "cnn"
+    channels: list[int] = field(default_factory=lambda: [16, 32, 64, 128])  # cnn: one per stage
+    convs_per_stage: int = 1  # cnn
+    weights: str | None = None  # an encoder.safetensors to start from
+
+
+@dataclass
+class HeadConfig:
+    """The projection head between representation and loss; discarded after pretraining."""
+
+    hidden: list[int] = field(default_factory=lambda: [256])
+    dim: int = 128
+
+
+@dataclass
+class LossConfig:
+    """The contrastive loss."""
+
+    name: str = "nt_xent"
+    temperature: float = 0.5
+    block_rows: int | None = None  # rows of the similarity matrix held at once; null: by size
+
+
+@dataclass
+class OptimizerConfig:
+    """How gradients become updates: linear warm-up, then cosine to zero, per step."""
+
+    name: str = "adamw"
+    lr: float = 4e-3
+    weight_decay: float = 1e-4  # not on biases and norms
+    momentum: float = 0.9  # sgd and lars
+    warmup: float = 0.1  # share of all steps
+
+
+@dataclass
+class ProbeConfig:
+    """The linear classifier on frozen features."""
+
+    l2: float = 1e-3
+    every_steps: int = 50  # probe the encoder during pretraining; 0: never
+    images: int = 1_000  # validation images the probe during pretraining looks at
+
+
+@dataclass
+class FineTuneConfig:
+    """Training of all weights on the labelled images (finetune, and supervised from scratch)."""
+
+    max_epochs: int = 100
+    batch_size: int = 100
+    lr: float = 1e-2
+    encoder_lr: float = 1e-3
+    label_smoothing: float = 0.1
+
+
+@dataclass
+class TrainerConfig:
+    """Devices, precision and length of training."""
+
+    max_epochs: int = 3
+    accelerator: str = "auto"
+    devices: int | str = "auto"
+    num_nodes: int = 1
+    strategy: str = "auto"
+    precision: str = "auto"  # auto: bf16-mixed where the processor has it, else 32-true
+    sync_batchnorm: bool = False
+    log_every_n_steps: int = 10
+
+
+@dataclass
+class Config:
+    """The whole configuration of one run."""
+
+    task: str = "benchmark"
+    seed: int = 0
+    pretrain_seeds: list[int] | None = None  # benchmark: null means [seed]
+    output_dir: str = "outputs"
+    checkpoint: str | None = None  # resume from this file
+    export: str | None = None  # onnx
+    labels: LabelsConfig = field(default_factory=LabelsConfig)
+    data: DataConfig = field(default_factory=DataConfig)
+    augment: AugmentConfig = field(default_factory=AugmentConfig)
+    encoder: EncoderConfig = field(default_factory=EncoderConfig)
+    head: HeadConfig = field(default_factory=HeadConfig)
+    loss: LossConfig = field(default_factory=LossConfig)
+    optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
+    trainer: TrainerConfig = field(default_factory=TrainerConfig)
+    logger: str = "tensorboard"
+    probe: ProbeConfig = field(default_factory=ProbeConfig)
+    finetune: FineTuneConfig = field(default_factory=FineTuneConfig)
+    supervised: FineTuneConfig = field(default_factory=FineTuneConfig)
+
+
+def register() -> None:
+    """Make the schema known to Hydra; conf/config.yaml merges into it, so every key is checked."""
+    ConfigStore.instance().store(name="schema", node=Config)

@@ -1,0 +1,96 @@
+"""Batches as index selections on whole tensors: no per-sample Python, no worker processes."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from torch import Tensor
+
+
+class EpochOrder:
+    """The shuffled order of an epoch, and one seed per batch for what is random in it.
+
+    Both follow from (seed, epoch) alone, so any batch of any epoch can be made again.
+    """
+
+    def __init__(self, total: int, batch_size: int, seed: int) -> None:
+        self.total = total
+        self.batch_size = batch_size
+        self.seed = seed
+        self.epoch = 0
+
+    def set_epoch(self, epoch: int) -> None:
+        """Called by Lightning before every epoch."""
+        self.epoch = epoch
+
+    def __len__(self) -> int:
+        return self.total // self.batch_size
+
+    def batches(self) -> tuple[Tensor, list[int]]:
+        """Indices (len(self), batch_size), whole batches only, and a seed for each batch."""
+        generator = torch.Generator().manual_seed((self.seed << 32) + self.epoch)
+        order = torch.randperm(self.total, generator=generator)
+        seeds = torch.randint(2**62, (len(self),), generator=generator)
+        return order[: len(self) * self.batch_size].view(len(self), -1), seeds.tolist()
+
+
+class TrainBatches:
+    """Shuffled batches (tensor[indices], ..., seed), this rank's share of each global batch.
+
+    Images that do not fill a last batch sit out the epoch; the next one shuffles anew. The
+    position in the epoch can be saved and restored, so training resumes at the very next batch.
+
+    Args:
+        tensors: tensors of the same length, on the device where the batches are needed.
+        batch_size: images in a batch over all ranks.
+        seed: of the order.
+        rank: this process.
+        world_size: all processes.
+    """
+
+    def __init__(
+        self, tensors: tuple[Tensor, ...], batch_size: int, seed: int, rank: int, world_size: int
+    ) -> None:
+        self.tensors = tensors
+        self.sampler = EpochOrder(len(tensors[0]), batch_size, seed)
+        self.rank = rank
+        self.world_size = world_size
+        self._start = 0
+        self._position = 0
+
+    def __len__(self) -> int:
+        return len(self.sampler)
+
+    def __iter__(self) -> Iterator[tuple[Any, ...]]:
+        order, seeds = self.sampler.batches()
+        local = order[:, self.rank :: self.world_size].to(self.tensors[0].device)
+        start, self._start = self._start, 0
+        for batch in range(start, len(self)):
+            self._position = batch + 1
+            yield (*(tensor[local[batch]] for tensor in self.tensors), seeds[batch])
+
+    def state_dict(self) -> dict[str, int]:
+        """The position in the epoch, for a checkpoint."""
+        return {"position": self._position % len(self)}
+
+    def load_state_dict(self, state: dict[str, int]) -> None:
+        """Begin the next epoch that is asked for at a checkpoint's position."""
+        self._start = state["position"]
+
+
+class EvalBatches:
+    """Every row exactly once over all ranks, in order, none repeated to fill a batch."""
+
+    def __init__(
+        self, tensors: tuple[Tensor, ...], batch_size: int, rank: int, world_size: int
+    ) -> None:
+        self.tensors = tensors
+        self.starts = range(rank * batch_size, len(tensors[0]), world_size * batch_size)
+        self.batch_size = batch_size
+
+    def __len__(self) -> int:
+        return len(self.starts)
+
+    def __iter__(self) -> Iterator[tuple[Tensor, ...]]:
+        for start in self.starts:
+            yield tuple(tensor[start : start + self.batch_size] for tensor in self.tensors)

@@ -1,0 +1,146 @@
+"""LightningDataModules: paired views for pretraining, labelled images for classification."""
+
+from typing import Any
+
+import lightning as L
+import torch
+from torch import Tensor
+
+from simclr.data.batches import EvalBatches, TrainBatches
+from simclr.data.images import LabelledImages
+from simclr.errors import SimclrError
+from simclr.views import Views
+
+EVAL_BATCH = 1_000
+
+
+def to_float(images: Tensor) -> Tensor:
+    """uint8 images to float32 in [0, 1]; anything else (features) as it is."""
+    return images.float().div_(255) if images.dtype == torch.uint8 else images
+
+
+class _InMemory(L.LightningDataModule):
+    """What both data modules share: where this process sits among all of them."""
+
+    @property
+    def rank(self) -> int:
+        return self.trainer.global_rank if self.trainer else 0
+
+    @property
+    def world_size(self) -> int:
+        return self.trainer.world_size if self.trainer else 1
+
+    @property
+    def device(self) -> torch.device:
+        return self.trainer.strategy.root_device if self.trainer else torch.device("cpu")
+
+    def draw_views(self, views: Views, images: Tensor, seed: int, count: int) -> Tensor:
+        """`count` views of each image, (count * B, C, H, W).
+
+        The random numbers are drawn for the global batch and this rank takes its rows, so the
+        number of devices does not change which views an image gets.
+        """
+        total = len(images) * self.world_size
+        generator = torch.Generator(images.device).manual_seed(seed)
+        _, channels, height, width = images.shape
+        numbers = views.draw(count * total, (channels, height, width), generator, images.device)
+        mine = numbers.view(count, total, -1)[:, self.rank :: self.world_size]
+        made: Tensor = views(images, mine.flatten(0, 1))
+        return made
+
+
+class ContrastiveDataModule(_InMemory):
+    """Pairs of augmented views of unlabelled images.
+
+    Args:
+        images: uint8 (N, C, H, W), kept whole in memory and, in training, on the device.
+        views: the augmentation.
+        batch_size: images in a batch over all devices; each gives two views.
+        seed: of order and views.
+
+    Raises:
+        SimclrError: if a batch is larger than the data.
+    """
+
+    def __init__(self, images: Tensor, views: Views, batch_size: int = 256, seed: int = 0) -> None:
+        super().__init__()
+        if batch_size > len(images):
+            raise SimclrError(
+                f"data.batch_size={batch_size}: there are only {len(images)} images to pretrain "
+                "on; choose at most that many"
+            )
+        self.images = images
+        self.views = views
+        self.batch_size = batch_size
+        self.seed = seed
+
+    def train_dataloader(self) -> TrainBatches:
+        """Batches (images uint8 (B, C, H, W), seed); the views are made after the transfer."""
+        images = self.images.to(self.device)
+        return TrainBatches((images,), self.batch_size, self.seed, self.rank, self.world_size)
+
+    def on_after_batch_transfer(self, batch: Any, dataloader_idx: int) -> tuple[Tensor, Tensor]:
+        """Two views of each image, float (B, C, H, W) in [0, 1], made in one batched call."""
+        images, seed = batch
+        view0, view1 = self.draw_views(self.views, images, seed, count=2).chunk(2)
+        return view0, view1
+
+    def example(self) -> tuple[Tensor, Tensor]:
+        """The first batch of the first epoch, as training sees it: (view0, view1)."""
+        return self.on_after_batch_transfer(next(iter(self.train_dataloader())), 0)
+
+
+class LabelledDataModule(_InMemory):
+    """Labelled images, or their features, in three disjoint parts.
+
+    Args:
+        train: what the classifier learns from.
+        val: what hyper-parameters are chosen on, if there is any.
+        test: what is scored once, at the end, if there is any.
+        batch_size: training images in a batch over all devices.
+        seed: of order and views.
+        views: the augmentation of training images; None leaves them as they are.
+    """
+
+    def __init__(
+        self,
+        train: LabelledImages,
+        val: LabelledImages | None,
+        test: LabelledImages | None,
+        batch_size: int,
+        seed: int = 0,
+        views: Views | None = None,
+    ) -> None:
+        super().__init__()
+        self.train, self.val, self.test = train, val, test
+        self.batch_size = min(batch_size, len(train.labels))
+        self.seed = seed
+        self.views = views
+
+    def train_dataloader(self) -> TrainBatches:
+        """Batches (images, labels, seed)."""
+        tensors = self._on_device(self.train)
+        return TrainBatches(tensors, self.batch_size, self.seed, self.rank, self.world_size)
+
+    def val_dataloader(self) -> EvalBatches | list[Tensor]:
+        """Batches (images, labels) of the validation part; none if there is no such part."""
+        return self._eval(self.val)
+
+    def test_dataloader(self) -> EvalBatches | list[Tensor]:
+        """Batches (images, labels) of the test part; none if there is no such part."""
+        return self._eval(self.test)
+
+    def on_after_batch_transfer(self, batch: Any, dataloader_idx: int) -> tuple[Tensor, Tensor]:
+        """(images float in [0, 1], labels); training images as one random view each."""
+        images, labels, *seed = batch
+        if seed and self.views is not None:
+            return self.draw_views(self.views, images, seed[0], count=1), labels
+        return to_float(images), labels
+
+    def _eval(self, part: LabelledImages | None) -> EvalBatches | list[Tensor]:
+        if part is None:
+            return []
+        return EvalBatches(self._on_device(part), EVAL_BATCH, self.rank, self.world_size)
+
+    def _on_device(self, part: LabelledImages) -> tuple[Tensor, Tensor]:
+        return part.images.to(self.device), part.labels.to(self.device)

@@ -1,0 +1,52 @@
+"""Which images are for training, which for validation, and which of them have labels."""
+
+import hashlib
+
+import torch
+from torch import Tensor
+
+from simclr.errors import SimclrError
+
+
+def split(total: int, val_images: int, seed: int) -> tuple[Tensor, Tensor]:
+    """Divide `total` images once into indices for training and `val_images` for validation.
+
+    Returns:
+        Sorted int64 indices (total - val_images,) and (val_images,); disjoint, together all.
+    """
+    order = torch.randperm(total, generator=torch.Generator().manual_seed(seed))
+    return order[val_images:].sort().values, order[:val_images].sort().values
+
+
+def draw_labels(labels: Tensor, per_class: int, seed: int) -> Tensor:
+    """Draw exactly `per_class` images of every class.
+
+    Args:
+        labels: int64 (N,), classes 0 to C - 1.
+        per_class: images of each class.
+        seed: which draw; the same seed gives the same images.
+
+    Returns:
+        Sorted int64 indices into `labels`, (C * per_class,).
+
+    Raises:
+        SimclrError: if a class has fewer images than asked for.
+    """
+    counts = torch.bincount(labels)
+    if int(counts.min()) < per_class:
+        scarce = int(counts.argmin())
+        raise SimclrError(
+            f"labels.per_class={per_class}: class {scarce} has only {int(counts[scarce])} "
+            "training images; choose at most that many"
+        )
+    order = torch.randperm(len(labels), generator=torch.Generator().manual_seed(seed))
+    by_class = order[labels[order].argsort(stable=True)]
+    starts = counts.cumsum(0) - counts
+    chosen = starts[:, None] + torch.arange(per_class)
+    return by_class[chosen.flatten()].sort().values
+
+
+def fingerprint(indices: Tensor) -> str:
+    """The sha256 of sorted indices, as decimal text separated by commas."""
+    text = ",".join(map(str, indices.sort().values.tolist()))
+    return hashlib.sha256(text.encode()).hexdigest()

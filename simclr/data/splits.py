@@ -1,0 +1,83 @@
+"""The three disjoint parts every task works on."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from simclr.config import DataConfig
+from simclr.data.images import LabelledImages
+from simclr.data.labels import draw_labels, split
+from simclr.data.sources import load_source
+from simclr.errors import SimclrError
+
+
+@dataclass(frozen=True)
+class Splits:
+    """Images for pretraining, and labelled ones for training, validation and test.
+
+    Attributes:
+        unlabelled: uint8 (N, C, H, W); pretraining sees these and nothing else.
+        train: where label draws come from.
+        train_indices: int64 (len(train),), positions in the source's training images.
+        val: for choosing hyper-parameters, if there are any.
+        test: scored once per trained classifier, if there are any.
+        classes: a name for each class.
+    """
+
+    unlabelled: Tensor
+    train: LabelledImages
+    train_indices: Tensor
+    val: LabelledImages | None
+    test: LabelledImages | None
+    classes: tuple[str, ...]
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """(C, H, W) of an image."""
+        _, channels, height, width = self.unlabelled.shape
+        return channels, height, width
+
+    def draw(self, per_class: int, seed: int) -> Tensor:
+        """A label draw: sorted positions in `train`, exactly `per_class` of each class."""
+        return draw_labels(self.train.labels, per_class, seed)
+
+
+def load_splits(config: DataConfig) -> Splits:
+    """Load the data set and divide its training images by `config.split_seed`.
+
+    A source that brings its own validation images keeps them.
+
+    Raises:
+        SimclrError: if the data set cannot be had, or leaves nothing to train on.
+    """
+    source = load_source(
+        config.name,
+        Path(config.root),
+        image_size=config.image_size,
+        channels=config.channels,
+        train_size=config.train_images or 60_000,
+        test_size=config.test_images or 10_000,
+        seed=config.split_seed,
+    )
+    train = source.train.first(config.train_images)
+    val = source.val
+    indices = torch.arange(len(train.labels))
+    if val is None and config.val_images:
+        if config.val_images >= len(indices):
+            raise SimclrError(
+                f"data.val_images={config.val_images}: there are only {len(indices)} training "
+                "images to split them off; choose fewer"
+            )
+        indices, val_indices = split(len(indices), config.val_images, config.split_seed)
+        val = train.select(val_indices)
+        train = train.select(indices)
+    return Splits(
+        unlabelled=train.images if source.unlabelled is None else source.unlabelled,
+        train=train,
+        train_indices=indices,
+        val=val,
+        test=source.test and source.test.first(config.test_images),
+        classes=source.classes,
+    )

@@ -1,0 +1,74 @@
+"""The encoders: networks from images (B, C, H, W) to representations (B, dim)."""
+
+import torch
+from torch import Tensor, nn
+
+from simclr.config import EncoderConfig
+
+
+class Encoder(nn.Module):
+    """A backbone that says how wide its representation is.
+
+    Args:
+        backbone: maps float images (B, C, H, W) in [0, 1] to (B, dim).
+        dim: width of the representation.
+    """
+
+    def __init__(self, backbone: nn.Module, dim: int) -> None:
+        super().__init__()
+        self.backbone = backbone.to(memory_format=torch.channels_last)
+        self.dim = dim
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Images (B, C, H, W) in [0, 1] to representations (B, dim)."""
+        features: Tensor = self.backbone(images.contiguous(memory_format=torch.channels_last))
+        return features
+
+
+def build_encoder(config: EncoderConfig, in_channels: int) -> Encoder:
+    """The encoder that `config.name` chooses, with random weights, for `in_channels` channels.
+
+    Raises:
+        ValueError: if there is no encoder of that name.
+    """
+    match config.name:
+        case "cnn":
+            return Encoder(_cnn(config, in_channels), config.channels[-1])
+        case "resnet18":
+            return Encoder(_resnet18(in_channels), 512)
+        case name:
+            raise ValueError(f"no encoder named {name!r}")
+
+
+def _conv(in_channels: int, out_channels: int, kernel: int = 3, stride: int = 1) -> nn.Sequential:
+    return nn.Sequential(
+        nn.Conv2d(in_channels, out_channels, kernel, stride, kernel // 2, bias=False),
+        nn.BatchNorm2d(out_channels),
+        nn.ReLU(inplace=True),
+    )
+
+
+def _cnn(config: EncoderConfig, in_channels: int) -> nn.Sequential:
+    """A strided 5x5 stem, then stages that halve the image, then the mean over positions."""
+    first, *rest = config.channels
+    layers: list[nn.Module] = [_conv(in_channels, first, kernel=5, stride=2)]
+    previous = first
+    for stage, width in enumerate(rest):
+        layers.append(_conv(previous, width))
+        if stage < len(rest) - 1:
+            layers.append(nn.MaxPool2d(2))
+        layers += [_conv(width, width) for _ in range(config.convs_per_stage - 1)]
+        previous = width
+    return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten())
+
+
+def _resnet18(in_channels: int) -> nn.Module:
+    """ResNet-18 with the stem for small images (Chen et al. 2020, B.9): 3x3, no max-pool."""
+    from torchvision.models import resnet18
+
+    network: nn.Module = resnet18()
+    network.conv1 = nn.Conv2d(in_channels, 64, 3, padding=1, bias=False)
+    nn.init.kaiming_normal_(network.conv1.weight, mode="fan_out", nonlinearity="relu")
+    network.maxpool = nn.Identity()
+    network.fc = nn.Identity()
+    return network

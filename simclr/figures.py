@@ -1,0 +1,124 @@
+"""The pictures of a benchmark."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import matplotlib as mpl
+from matplotlib.figure import Figure
+from torch import Tensor
+
+from simclr.results import Row, by_method, summarise
+
+mpl.rcParams.update(
+    {"axes.spines.top": False, "axes.spines.right": False, "figure.dpi": 150, "font.size": 10}
+)
+
+SEED_SIMCLR = 0.9194  # the original project: SimCLR, then 100 labels
+SEED_SCRATCH = 0.8462  # the original project: a CNN from scratch on the same labels
+
+
+def views_figure(originals: Tensor, views: Sequence[Tensor], path: Path) -> None:
+    """Originals (N, C, H, W) in the first column, then a column for each batch of views."""
+    columns = [originals, *views]
+    figure = Figure(figsize=(0.9 * len(columns), 0.9 * len(originals) + 0.4), layout="compressed")
+    axes = figure.subplots(len(originals), len(columns), squeeze=False)
+    for column, images in enumerate(columns):
+        for row, image in enumerate(images):
+            axis = axes[row][column]
+            axis.imshow(image.permute(1, 2, 0).squeeze(-1), cmap="gray", vmin=0, vmax=1)
+            axis.set(xticks=[], yticks=[])
+            for spine in axis.spines.values():
+                spine.set_visible(False)
+    axes[0][0].set_title("original", fontsize=9)
+    axes[0][1].set_title("views", fontsize=9, loc="left")
+    figure.savefig(path)
+
+
+def accuracy_figure(rows: Sequence[Row], path: Path) -> None:
+    """Mean test accuracy of each method with its 95 % interval, and every classifier as a dot."""
+    methods = by_method(rows)
+    figure = Figure(figsize=(6.4, 0.7 * len(methods) + 1.6), layout="constrained")
+    axis = figure.subplots()
+    for place, own in enumerate(methods.values()):
+        accuracies = [100 * row.test_accuracy for row in own]
+        summary = summarise(accuracies)
+        low, high = summary.ci95 or (summary.mean, summary.mean)
+        axis.plot(accuracies, [place + 0.18] * len(own), "o", color="0.6", ms=3)
+        axis.errorbar(
+            summary.mean,
+            place,
+            xerr=[[summary.mean - low], [high - summary.mean]],
+            fmt="o",
+            capsize=4,
+            color=f"C{place}",
+        )
+        axis.annotate(
+            f"{summary.mean:.1f} %", (summary.mean, place), (0, -14), textcoords="offset points",
+            ha="center", fontsize=9,
+        )  # fmt: skip
+    for value, name in (
+        (SEED_SCRATCH, "original, from scratch"),
+        (SEED_SIMCLR, "original, SimCLR"),
+    ):
+        axis.axvline(100 * value, ls=":", color="0.4", zorder=0)
+        axis.text(100 * value, -0.75, f"{name} ", rotation=0, ha="right", fontsize=8, color="0.4")
+    axis.set(yticks=range(len(methods)), yticklabels=list(methods), ylim=(len(methods) - 0.4, -1))
+    axis.set_xlabel("test accuracy, % (mean and 95 % interval; dots: each label draw)")
+    figure.savefig(path)
+
+
+def confusion_figure(confusion: Tensor, classes: Sequence[str], path: Path) -> None:
+    """Counts (true class, predicted class), mistakes shaded by their share of the true class."""
+    figure = Figure(
+        figsize=(0.45 * len(classes) + 2, 0.45 * len(classes) + 1.6), layout="constrained"
+    )
+    axis = figure.subplots()
+    mistakes = confusion / confusion.sum(1, keepdim=True).clamp(min=1)
+    mistakes.fill_diagonal_(0)
+    axis.imshow(mistakes, cmap="Reds", vmin=0)
+    for true, counts in enumerate(confusion.tolist()):
+        for predicted, count in enumerate(counts):
+            if count:
+                weight = "bold" if true == predicted else "normal"
+                axis.text(
+                    predicted, true, str(count), ha="center", va="center", fontsize=7, weight=weight
+                )
+    places = range(len(classes))
+    axis.set(xticks=places, yticks=places, xticklabels=classes, yticklabels=classes)
+    axis.set(xlabel="predicted", ylabel="true", title="linear evaluation, test images")
+    axis.spines[:].set_visible(False)
+    figure.savefig(path)
+
+
+def embedding_figure(features: Tensor, labels: Tensor, classes: Sequence[str], path: Path) -> None:
+    """A t-SNE map of features (N, D), coloured by their labels (N,)."""
+    from sklearn.manifold import TSNE
+
+    points = TSNE(
+        perplexity=min(30, (len(features) - 1) / 3), init="pca", random_state=0
+    ).fit_transform(features.numpy())
+    figure = Figure(figsize=(6, 5.4), layout="constrained")
+    axis = figure.subplots()
+    shown = axis.scatter(
+        points[:, 0], points[:, 1], c=labels.tolist(), s=5,
+        cmap="tab10" if len(classes) <= 10 else "nipy_spectral",
+    )  # fmt: skip
+    handles, _ = shown.legend_elements(num=list(range(len(classes))))
+    axis.legend(handles, classes, loc="center left", bbox_to_anchor=(1, 0.5), frameon=False)
+    axis.set(xticks=[], yticks=[], title=f"{len(points)} test images, t-SNE of the representation")
+    axis.spines[:].set_visible(False)
+    figure.savefig(path)
+
+
+def history_figure(history: Sequence[tuple[float, float]], path: Path) -> None:
+    """Probe accuracy on validation images against seconds of pretraining."""
+    seconds, accuracies = zip(*history, strict=True)
+    figure = Figure(figsize=(6.4, 3.4), layout="constrained")
+    axis = figure.subplots()
+    axis.plot(seconds, [100 * accuracy for accuracy in accuracies], "o-", ms=3)
+    axis.axhline(100 * SEED_SIMCLR, ls=":", color="0.4")
+    axis.text(
+        seconds[-1], 100 * SEED_SIMCLR, "original, 100 epochs", ha="right", va="top", fontsize=8
+    )
+    axis.set(xlabel="seconds of pretraining", ylabel="linear probe, validation accuracy, %")
+    figure.savefig(path)

@@ -1,0 +1,59 @@
+"""SimCLR as a LightningModule (Chen et al. 2020)."""
+
+import lightning as L
+import torch
+from lightning.pytorch.utilities.types import OptimizerLRScheduler
+from torch import Tensor, nn
+
+from simclr.config import LossConfig, OptimizerConfig
+from simclr.encoders import Encoder
+from simclr.nt_xent import nt_xent_with_accuracy
+from simclr.optim import build_optimizer, warmup_cosine
+
+
+class SimCLR(L.LightningModule):
+    """Pull two views of an image together, push all other images of the batch away.
+
+    Args:
+        encoder: what is kept.
+        head: projection head, what is thrown away.
+        loss: temperature and variant.
+        optimizer: algorithm, learning rate and schedule.
+    """
+
+    def __init__(
+        self, encoder: Encoder, head: nn.Module, loss: LossConfig, optimizer: OptimizerConfig
+    ) -> None:
+        super().__init__()
+        self.encoder = encoder
+        self.head = head
+        self.loss_config = loss
+        self.optimizer_config = optimizer
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Float images (B, C, H, W) in [0, 1] to representations (B, D)."""
+        representations: Tensor = self.encoder(images)
+        return representations
+
+    def training_step(self, views: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
+        z0, z1 = self.head(self.encoder(torch.cat(views))).chunk(2)
+        loss, accuracy = nt_xent_with_accuracy(
+            z0,
+            z1,
+            self.loss_config.temperature,
+            decoupled=self.loss_config.name == "dcl",
+            block_rows=self.loss_config.block_rows,
+            gather=self.trainer.world_size > 1,
+        )
+        self.log_dict({"loss": loss.detach(), "contrastive_accuracy": accuracy})
+        return loss
+
+    def configure_optimizers(self) -> OptimizerLRScheduler:
+        config = self.optimizer_config
+        optimizer = build_optimizer(config, [(self.encoder, config.lr), (self.head, config.lr)])
+        steps = int(self.trainer.estimated_stepping_batches)
+        schedule = warmup_cosine(optimizer, steps, config.warmup)
+        return {
+            "optimizer": optimizer,
+            "lr_scheduler": {"scheduler": schedule, "interval": "step"},
+        }

@@ -1,0 +1,68 @@
+"""The linear probe: multinomial logistic regression on frozen features, solved to the optimum."""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+class FeatureNorm(nn.Module):
+    """Standardise features by statistics of unlabelled ones, then scale each to unit length.
+
+    Args:
+        mean: (D,), of the unlabelled training features.
+        sd: (D,), likewise; a feature that never varies is left unscaled.
+    """
+
+    mean: Tensor
+    sd: Tensor
+
+    def __init__(self, mean: Tensor, sd: Tensor) -> None:
+        super().__init__()
+        self.register_buffer("mean", mean)
+        self.register_buffer("sd", sd)
+
+    @classmethod
+    def of(cls, features: Tensor) -> "FeatureNorm":
+        """The norm whose statistics are those of `features` (N, D)."""
+        sd = features.std(0)
+        return cls(features.mean(0), torch.where(sd > 1e-6, sd, torch.ones_like(sd)))
+
+    def forward(self, features: Tensor) -> Tensor:
+        """(B, D) to (B, D), rows of unit length."""
+        return F.normalize((features - self.mean) / self.sd)
+
+
+def softmax_regression(
+    features: Tensor, labels: Tensor, num_classes: int, l2: float, max_iter: int = 500
+) -> tuple[Tensor, Tensor]:
+    """Minimise mean cross-entropy + l2 / 2 * |weight|^2 with L-BFGS, from zero, in float64.
+
+    The problem is convex: the answer does not depend on a seed, a schedule or a learning rate.
+
+    Args:
+        features: (N, D).
+        labels: int64 (N,), classes 0 to num_classes - 1.
+        num_classes: C.
+        l2: strength of the penalty on the weights, biases excluded.
+        max_iter: at most so many iterations.
+
+    Returns:
+        Weight (C, D) and bias (C,), in the features' dtype.
+    """
+    x = features.double()
+    weight = torch.zeros(num_classes, x.shape[1], dtype=x.dtype, device=x.device)
+    bias = torch.zeros(num_classes, dtype=x.dtype, device=x.device)
+    parameters = [weight.requires_grad_(), bias.requires_grad_()]
+    optimizer = torch.optim.LBFGS(
+        parameters, max_iter=max_iter, tolerance_grad=1e-6, line_search_fn="strong_wolfe"
+    )
+
+    def objective() -> Tensor:
+        optimizer.zero_grad()
+        loss = F.cross_entropy(F.linear(x, weight, bias), labels) + l2 / 2 * weight.square().sum()
+        loss.backward()
+        return loss
+
+    with torch.enable_grad():
+        optimizer.step(objective)
+    return weight.detach().to(features.dtype), bias.detach().to(features.dtype)

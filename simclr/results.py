@@ -1,0 +1,179 @@
+"""What a run found out: results.json, and tables over many runs of a method."""
+
+import csv
+import json
+import os
+import platform
+import subprocess
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from scipy.special import stdtrit
+
+PACKAGES = ("simclr", "torch", "torchvision", "lightning", "hydra-core", "torchmetrics", "numpy")
+METHODS = ("linear_eval", "finetune", "supervised", "random_encoder")
+
+
+@dataclass(frozen=True)
+class Timing:
+    """Seconds of the fit, what only watches it excluded, and images through it per second."""
+
+    fit_seconds: float
+    views_per_second: float
+
+
+@dataclass(frozen=True)
+class Labels:
+    """A label draw: images per class, seed, and sha256 of the sorted indices."""
+
+    per_class: int
+    seed: int
+    sha256: str
+
+
+@dataclass(frozen=True)
+class Result:
+    """The outcome of one task.
+
+    Attributes:
+        task: its name.
+        seed: of pretraining, or of the weights where there was none.
+        metrics: name to number; accuracies are fractions.
+        labels: the label draw.
+        n_test: test images scored.
+        timing: of the fit.
+    """
+
+    task: str
+    seed: int
+    metrics: dict[str, float]
+    labels: Labels
+    n_test: int
+    timing: Timing
+
+
+@dataclass(frozen=True)
+class Row:
+    """One trained classifier of a benchmark."""
+
+    method: str
+    pretrain_seed: int
+    label_seed: int
+    test_accuracy: float
+    val_accuracy: float | None
+    seconds: float
+    labels_sha256: str
+
+
+@dataclass(frozen=True)
+class Summary:
+    """Accuracy of a method over its rows; sd and interval need at least two.
+
+    Attributes:
+        mean: fraction.
+        sd: sample standard deviation.
+        n: rows.
+        ci95: mean -+ t(0.975, n - 1) * sd / sqrt(n).
+    """
+
+    mean: float
+    sd: float | None
+    n: int
+    ci95: tuple[float, float] | None
+
+
+def summarise(values: Sequence[float]) -> Summary:
+    """Mean, sample sd, n and Student's 95 % interval of at least one value."""
+    n = len(values)
+    mean = sum(values) / n
+    if n == 1:
+        return Summary(mean, None, 1, None)
+    sd = (sum((value - mean) ** 2 for value in values) / (n - 1)) ** 0.5
+    half = float(stdtrit(n - 1, 0.975)) * sd / n**0.5
+    return Summary(mean, sd, n, (mean - half, mean + half))
+
+
+def by_method(rows: Iterable[Row]) -> dict[str, list[Row]]:
+    """Rows of each method, methods in the order of their first row."""
+    methods: dict[str, list[Row]] = {}
+    for row in rows:
+        methods.setdefault(row.method, []).append(row)
+    return methods
+
+
+def table(rows: Sequence[Row]) -> str:
+    """The benchmark's table in Markdown, aligned so that it also reads as text."""
+    lines = [["method", "test accuracy", "sd", "n", "95 % interval", "seconds"]]
+    for method, own in by_method(rows).items():
+        summary = summarise([row.test_accuracy for row in own])
+        seconds = sum(row.seconds for row in own) / len(own)
+        lines.append(
+            [
+                method,
+                f"{summary.mean:.2%}",
+                "" if summary.sd is None else f"{summary.sd:.2%}",
+                str(summary.n),
+                "" if summary.ci95 is None else " to ".join(f"{x:.2%}" for x in summary.ci95),
+                f"{seconds:.1f}",
+            ]
+        )
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    padded = [
+        [cell.ljust(width) for cell, width in zip(line, widths, strict=True)] for line in lines
+    ]
+    rule = ["-" * width for width in widths]
+    return "\n".join(f"| {' | '.join(line)} |" for line in [padded[0], rule, *padded[1:]])
+
+
+def write_result(folder: Path, result: Result, config: dict[str, Any]) -> None:
+    """Write results.json, whole or not at all; a folder without it is a run that did not end."""
+    content = asdict(result) | {
+        "config": config,
+        "versions": {"python": platform.python_version()}
+        | {package: version(package) for package in PACKAGES},
+        "machine": {"platform": platform.platform(), "cpus": os.cpu_count()},
+        "git": git_state(),
+    }
+    write_json(folder / "results.json", content)
+
+
+def write_benchmark(folder: Path, rows: Sequence[Row], text: str) -> None:
+    """Write results.csv (a row per classifier), summary.json and the README.md given as text."""
+    with (folder / "results.csv").open("w", newline="") as file:
+        writer = csv.DictWriter(file, list(Row.__dataclass_fields__))
+        writer.writeheader()
+        writer.writerows(asdict(row) for row in rows)
+    methods = {
+        method: asdict(summarise([row.test_accuracy for row in own]))
+        for method, own in by_method(rows).items()
+    }
+    write_json(folder / "summary.json", {"methods": methods})
+    (folder / "README.md").write_text(text)
+
+
+def write_json(path: Path, content: object) -> None:
+    """Strict JSON, written to a temporary name and renamed.
+
+    Raises:
+        ValueError: if a number is not finite.
+    """
+    temporary = path.with_suffix(".tmp")
+    temporary.write_text(json.dumps(content, indent=2, allow_nan=False) + "\n")
+    temporary.replace(path)
+
+
+def git_state() -> dict[str, Any] | None:
+    """The commit of the source and whether it was changed; None outside a repository."""
+    source = Path(__file__).parent
+
+    def git(*words: str) -> str:
+        command = ["git", "-C", str(source), *words]
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+
+    try:
+        return {"commit": git("rev-parse", "HEAD"), "dirty": bool(git("status", "--porcelain"))}
+    except (OSError, subprocess.CalledProcessError):
+        return None

@@ -1,0 +1,104 @@
+"""From a configuration to a finished run in its folder."""
+
+import logging
+import warnings
+from dataclasses import asdict, replace
+from pathlib import Path
+
+from simclr.benchmark import benchmark
+from simclr.callbacks.progress import Progress
+from simclr.checks import check
+from simclr.config import Config, FineTuneConfig
+from simclr.data.splits import Splits, load_splits
+from simclr.results import Result, write_result
+from simclr.tasks import (
+    Features,
+    Job,
+    finetune,
+    given_encoder,
+    linear_eval,
+    pretrain,
+    save_classified,
+)
+
+
+def run(config: Config) -> Result:
+    """Do `config.task`, leave its files in `config.output_dir` and say where they are.
+
+    Raises:
+        SimclrError: if the configuration cannot work, or the data cannot be had.
+    """
+    check(config)
+    _quieten()
+    folder = Path(config.output_dir)
+    splits = load_splits(config.data)
+    progress = Progress(_images(config, splits))
+    try:
+        result = _do(Job(config, splits, folder, progress))
+    finally:
+        progress.close()
+    write_result(folder, result, asdict(config))
+    return result
+
+
+def _do(job: Job) -> Result:
+    config = job.config
+    match config.task:
+        case "benchmark":
+            return benchmark(job)
+        case "pretrain":
+            return pretrain(job).result
+        case "linear_eval":
+            encoder = given_encoder(job)
+            features = Features.of(encoder, job)
+            classified = linear_eval(job, encoder, features, config.labels.seed)
+        case task:
+            encoder = given_encoder(job)
+            classified = finetune(task, job, encoder, _stage(config), config.labels.seed)
+    save_classified(job, classified)
+    return classified.result
+
+
+def _stage(config: Config) -> FineTuneConfig:
+    """The common keys, which a classification task of its own obeys like any other task."""
+    own = config.finetune if config.task == "finetune" else config.supervised
+    return replace(
+        own,
+        max_epochs=config.trainer.max_epochs,
+        batch_size=config.data.batch_size,
+        lr=config.optimizer.lr,
+    )
+
+
+def _images(config: Config, splits: Splits) -> int:
+    """Images that training will put through the encoder, as the progress bar counts them."""
+    labelled = len(splits.classes) * config.labels.per_class
+
+    def stage(settings: FineTuneConfig) -> int:
+        batch = min(settings.batch_size, labelled)
+        return settings.max_epochs * (labelled // batch) * batch
+
+    batch = config.data.batch_size
+    pretraining = 2 * config.trainer.max_epochs * (len(splits.unlabelled) // batch) * batch
+    match config.task:
+        case "benchmark":
+            draws = config.labels.draws * (stage(config.finetune) + stage(config.supervised))
+            return len(config.pretrain_seeds or [0]) * (pretraining + draws)
+        case "pretrain":
+            return pretraining
+        case "linear_eval":
+            return 0
+        case _:
+            return stage(_stage(config))
+
+
+def _quieten() -> None:
+    """Keep Lightning's notices about what was chosen on purpose off the terminal."""
+    for name in ("lightning.pytorch", "lightning.fabric"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+    warnings.filterwarnings("ignore", ".*configure_optimizers.*returned `None`")
+    warnings.filterwarnings("ignore", ".*does not have many workers")
+    warnings.filterwarnings("ignore", ".*in eval mode")
+    warnings.filterwarnings("ignore", ".*smaller than the logging interval")
+    warnings.filterwarnings("ignore", ".*LeafSpec")
+    warnings.filterwarnings("ignore", ".*exists and is not empty")

@@ -1,0 +1,245 @@
+"""The tasks: each a short function from parts to what it found out."""
+
+from collections.abc import Sequence
+from copy import deepcopy
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import lightning as L
+from lightning.pytorch.callbacks import LearningRateMonitor, ModelCheckpoint
+from torch import Tensor
+
+from simclr.callbacks.clock import Clock
+from simclr.callbacks.linear_probe import LinearProbe, probe_accuracy
+from simclr.callbacks.progress import Progress
+from simclr.classification import Classifier, FineTune, LinearEval, extract_features
+from simclr.config import Config, FineTuneConfig
+from simclr.data.datamodule import ContrastiveDataModule, LabelledDataModule
+from simclr.data.images import LabelledImages
+from simclr.data.labels import fingerprint
+from simclr.data.splits import Splits
+from simclr.encoders import Encoder, build_encoder
+from simclr.export import export_onnx
+from simclr.heads import build_head
+from simclr.pretraining import SimCLR
+from simclr.probe import FeatureNorm
+from simclr.results import Labels, Result, Timing
+from simclr.trainer import build_logger, build_trainer, local_trainer, say_decisions
+from simclr.views import build_views
+from simclr.weights import load_weights, save_classifier, save_encoder
+
+
+@dataclass(frozen=True)
+class Job:
+    """What every task works with."""
+
+    config: Config
+    splits: Splits
+    folder: Path
+    progress: Progress
+
+
+@dataclass(frozen=True)
+class Pretrained:
+    """An encoder, how it was come by, and what was seen on the way.
+
+    `history` holds (seconds of pretraining, probe accuracy on validation images).
+    """
+
+    encoder: Encoder
+    result: Result
+    history: Sequence[tuple[float, float]]
+
+
+@dataclass(frozen=True)
+class Classified:
+    """A trained classifier, its scores, and its confusion matrix (true, predicted) on test."""
+
+    classifier: Classifier
+    result: Result
+    confusion: Tensor
+
+
+@dataclass(frozen=True)
+class Features:
+    """Representations by one frozen encoder, float32 (N, D) each, computed once for all draws."""
+
+    norm: FeatureNorm
+    train: Tensor
+    val: LabelledImages | None
+    test: LabelledImages | None
+
+    @classmethod
+    def of(cls, encoder: Encoder, job: Job) -> "Features":
+        """Features of all images of a job."""
+        splits = job.splits
+        encoder = encoder.to(local_trainer(job.config).strategy.root_device)
+        train = extract_features(encoder, splits.train.images)
+        same = splits.unlabelled is splits.train.images
+        unlabelled = train if same else extract_features(encoder, splits.unlabelled)
+
+        def part(images: LabelledImages | None) -> LabelledImages | None:
+            if images is None:
+                return None
+            return LabelledImages(extract_features(encoder, images.images), images.labels)
+
+        return cls(FeatureNorm.of(unlabelled), train, part(splits.val), part(splits.test))
+
+
+def new_encoder(job: Job) -> Encoder:
+    """An encoder whose random weights follow from the seed alone."""
+    L.seed_everything(job.config.seed, verbose=False)
+    return build_encoder(job.config.encoder, job.splits.shape[0])
+
+
+def given_encoder(job: Job) -> Encoder:
+    """The encoder with the weights that `encoder.weights` names, or else with random ones."""
+    encoder = new_encoder(job)
+    if job.config.encoder.weights is not None:
+        load_weights(encoder, job.config.encoder.weights)
+    return encoder
+
+
+def pretrain(job: Job) -> Pretrained:
+    """Train an encoder with SimCLR on the unlabelled images and save it in the job's folder."""
+    config, splits = job.config, job.splits
+    encoder = given_encoder(job)
+    module = SimCLR(encoder, build_head(config.head, encoder.dim), config.loss, config.optimizer)
+    data = ContrastiveDataModule(
+        splits.unlabelled, build_views(config.augment), config.data.batch_size, config.seed
+    )
+    chosen = splits.draw(config.labels.per_class, config.labels.seed)
+    labelled = splits.train.select(chosen)
+    clock = Clock()
+    probe = None
+    if splits.val is not None and config.probe.every_steps:
+        probe = LinearProbe(
+            encoder,
+            clock,
+            splits.unlabelled[: config.probe.images],
+            labelled,
+            splits.val.first(config.probe.images),
+            config.probe.l2,
+            config.probe.every_steps,
+        )
+    logger = build_logger(config.logger, job.folder)
+    extra = [probe, LearningRateMonitor("step") if logger else None]
+    trainer = build_trainer(
+        config,
+        max_epochs=config.trainer.max_epochs,
+        callbacks=[clock, job.progress, _checkpoints(job.folder), *filter(None, extra)],
+        logger=logger,
+        checkpointing=True,
+    )
+    say_decisions(trainer)
+    views_per_step = 2 * config.data.batch_size
+    with job.progress.stage(f"pretraining, seed {config.seed}", views_per_step):
+        trainer.fit(module, data, ckpt_path=config.checkpoint, weights_only=True)
+    save_encoder(job.folder / "encoder.safetensors", encoder, config.encoder, splits.shape[0])
+    metrics = {name: float(value) for name, value in trainer.callback_metrics.items()}
+    metrics.pop("probe_accuracy", None)
+    if splits.val is not None:
+        metrics["val_accuracy"] = probe_accuracy(
+            encoder, splits.unlabelled, labelled, splits.val, config.probe.l2
+        )
+    timing = Timing(clock.seconds, views_per_step * trainer.global_step / clock.seconds)
+    labels = _labels(job, config.labels.seed, chosen)
+    result = Result("pretrain", config.seed, metrics, labels, 0, timing)
+    return Pretrained(encoder.eval(), result, probe.history if probe else [])
+
+
+def linear_eval(job: Job, encoder: Encoder, features: Features, label_seed: int) -> Classified:
+    """Fit a linear classifier to frozen features of a label draw, and score it."""
+    splits = job.splits
+    chosen = splits.draw(job.config.labels.per_class, label_seed)
+    train = LabelledImages(features.train[chosen], splits.train.labels[chosen])
+    module = LinearEval(
+        Classifier(encoder, len(splits.classes), features.norm), job.config.probe.l2
+    )
+    data = LabelledDataModule(train, features.val, features.test, batch_size=len(chosen))
+    clock = Clock()
+    trainer = local_trainer(job.config, clock)
+    labels = _labels(job, label_seed, chosen)
+    with job.progress.stage(f"linear evaluation, draw {label_seed}"):
+        return _fit_and_score("linear_eval", job, trainer, module, data, clock, labels)
+
+
+def finetune(
+    task: str, job: Job, encoder: Encoder, settings: FineTuneConfig, label_seed: int
+) -> Classified:
+    """Train a copy of the encoder and a linear layer on a label draw, and score them.
+
+    `task` is finetune, or supervised if the encoder's weights are random.
+    """
+    config, splits = job.config, job.splits
+    chosen = splits.draw(config.labels.per_class, label_seed)
+    L.seed_everything(config.seed + label_seed, verbose=False)
+    module = FineTune(
+        Classifier(deepcopy(encoder).train(), len(splits.classes)),
+        replace(config.optimizer, lr=settings.lr),
+        settings.encoder_lr,
+        settings.label_smoothing,
+    )
+    data = LabelledDataModule(
+        splits.train.select(chosen),
+        splits.val,
+        splits.test,
+        settings.batch_size,
+        label_seed,
+        build_views(config.augment),
+    )
+    clock = Clock()
+    trainer = build_trainer(
+        config,
+        max_epochs=settings.max_epochs,
+        callbacks=[clock, job.progress],
+        logger=build_logger(config.logger, job.folder) if config.task == task else False,
+    )
+    labels = _labels(job, label_seed, chosen)
+    with job.progress.stage(f"{task}, draw {label_seed}", data.batch_size):
+        return _fit_and_score(task, job, trainer, module, data, clock, labels)
+
+
+def save_classified(job: Job, classified: Classified) -> None:
+    """Write classifier.safetensors and, if asked for, classifier.onnx."""
+    config, splits = job.config, job.splits
+    path = job.folder / "classifier.safetensors"
+    save_classifier(path, classified.classifier, config.encoder, splits.shape, splits.classes)
+    if config.export == "onnx":
+        export_onnx(classified.classifier, splits.shape, path.with_suffix(".onnx"))
+
+
+def _fit_and_score(
+    task: str,
+    job: Job,
+    trainer: L.Trainer,
+    module: LinearEval | FineTune,
+    data: LabelledDataModule,
+    clock: Clock,
+    labels: Labels,
+) -> Classified:
+    trainer.fit(module, data)
+    metrics = {name: float(value) for name, value in trainer.callback_metrics.items()}
+    if data.test is not None:
+        (scores,) = trainer.test(module, data, verbose=False)
+        metrics |= scores
+    confusion = module.confusion.compute().cpu()
+    images = max(1, trainer.global_step) * data.batch_size
+    timing = Timing(clock.seconds, images / clock.seconds)
+    result = Result(task, job.config.seed, metrics, labels, int(confusion.sum()), timing)
+    return Classified(module.classifier.eval(), result, confusion)
+
+
+def _labels(job: Job, seed: int, chosen: Tensor) -> Labels:
+    indices = job.splits.train_indices[chosen]
+    return Labels(job.config.labels.per_class, seed, fingerprint(indices))
+
+
+def _checkpoints(folder: Path) -> ModelCheckpoint:
+    """checkpoints/last.ckpt, written at the end of each epoch and when training is interrupted."""
+    return ModelCheckpoint(
+        folder / "checkpoints",
+        filename="last",
+        enable_version_counter=False,
+        save_on_exception=True,
+    )

@@ -1,0 +1,98 @@
+"""Encoders and classifiers in files that hold numbers and nothing that runs (safetensors)."""
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from simclr.classification import Classifier
+from simclr.config import EncoderConfig
+from simclr.encoders import Encoder, build_encoder
+from simclr.errors import SimclrError
+
+
+def save_encoder(path: Path, encoder: Encoder, config: EncoderConfig, in_channels: int) -> None:
+    """Write the encoder's weights, with what is needed to build it as metadata."""
+    _save(path, encoder, _encoder_metadata(config, in_channels))
+
+
+def save_classifier(
+    path: Path,
+    classifier: Classifier,
+    config: EncoderConfig,
+    shape: tuple[int, int, int],
+    classes: tuple[str, ...],
+) -> None:
+    """Write a whole classifier, with its encoder's config, image shape and class names."""
+    metadata = _encoder_metadata(config, shape[0])
+    _save(path, classifier, metadata | {"shape": list(shape), "classes": list(classes)})
+
+
+def load_encoder(path: Path | str) -> Encoder:
+    """The encoder in a file that `save_encoder` wrote, in eval mode, on the CPU.
+
+    Raises:
+        SimclrError: if the file is missing or is not such a file.
+    """
+    tensors, metadata = _read(Path(path))
+    encoder = build_encoder(EncoderConfig(**metadata["encoder"]), metadata["in_channels"])
+    encoder.load_state_dict(tensors)
+    return encoder.eval()
+
+
+def load_weights(encoder: Encoder, path: Path | str) -> None:
+    """Copy the weights in a file into an encoder.
+
+    Raises:
+        SimclrError: if the file is missing or malformed, or its tensors do not fit, naming each.
+    """
+    tensors, metadata = _read(Path(path))
+    own = encoder.state_dict()
+    problems = [f"  {name}: only in the encoder" for name in own.keys() - tensors.keys()]
+    problems += [f"  {name}: only in the file" for name in tensors.keys() - own.keys()]
+    problems += [
+        f"  {name}: {tuple(tensors[name].shape)} in the file, {tuple(own[name].shape)} needed"
+        for name in own.keys() & tensors.keys()
+        if own[name].shape != tensors[name].shape
+    ]
+    if problems:
+        raise SimclrError(
+            f"encoder.weights={path}: these weights do not fit the encoder:\n"
+            + "\n".join(sorted(problems))
+            + f"\nThe file was written for encoder {json.dumps(metadata.get('encoder'))}; "
+            "choose the same encoder, or another file."
+        )
+    encoder.load_state_dict(tensors)
+
+
+def _encoder_metadata(config: EncoderConfig, in_channels: int) -> dict[str, Any]:
+    architecture = {key: value for key, value in asdict(config).items() if key != "weights"}
+    return {"encoder": architecture, "in_channels": in_channels}
+
+
+def _save(path: Path, module: nn.Module, metadata: dict[str, Any]) -> None:
+    tensors = {name: t.detach().cpu().contiguous() for name, t in module.state_dict().items()}
+    temporary = path.with_suffix(".tmp")
+    save_file(tensors, temporary, {key: json.dumps(value) for key, value in metadata.items()})
+    temporary.replace(path)
+
+
+def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    if not path.is_file():
+        raise SimclrError(
+            f"encoder.weights={path}: no such file; task=pretrain writes encoder.safetensors "
+            "into its output folder"
+        )
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = {key: json.loads(text) for key, text in (file.metadata() or {}).items()}
+            return {name: file.get_tensor(name) for name in file.keys()}, metadata  # noqa: SIM118
+    except (SafetensorError, OSError, json.JSONDecodeError) as error:
+        raise SimclrError(
+            f"encoder.weights={path}: not a readable safetensors file ({error}); "
+            "task=pretrain writes encoder.safetensors into its output folder"
+        ) from error

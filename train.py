@@ -1,0 +1,40 @@
+"""The command line: `python train.py --help` says what there is."""
+
+import os
+import sys
+import uuid
+from typing import cast
+
+import hydra
+from hydra.core.hydra_config import HydraConfig
+from hydra.errors import CompactHydraException
+from omegaconf import DictConfig, OmegaConf
+
+from simclr.config import Config, register
+
+register()
+OmegaConf.register_new_resolver("unique", lambda: uuid.uuid4().hex[:6], use_cache=True)
+
+
+@hydra.main(config_path="conf", config_name="config", version_base="1.3")
+def main(composed: DictConfig) -> float | None:
+    """Run one job; return its validation accuracy, for sweepers that optimise it."""
+    composed.output_dir = HydraConfig.get().runtime.output_dir
+    from simclr.run import run
+
+    try:
+        result = run(cast(Config, OmegaConf.to_object(composed)))
+    except Exception as error:
+        if os.environ.get("HYDRA_FULL_ERROR"):
+            raise
+        raise CompactHydraException(f"{error}") from error
+    return result.metrics.get("val_accuracy")
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except (KeyboardInterrupt, SystemExit) as stop:
+        if isinstance(stop, KeyboardInterrupt) or isinstance(stop.__context__, KeyboardInterrupt):
+            sys.exit(130)
+        raise
