@@ -74,7 +74,7 @@ class LinearEval(_Classification):
     """
 
     def __init__(self, classifier: Classifier, l2: float) -> None:
-        super().__init__(classifier)
+        super().__init__(classifier.eval())
         self.l2 = l2
         self.automatic_optimization = False
         classifier.encoder.requires_grad_(False)
@@ -117,7 +117,7 @@ class FineTune(_Classification):
         encoder_lr: float,
         label_smoothing: float = 0.0,
     ) -> None:
-        super().__init__(classifier)
+        super().__init__(classifier.train().requires_grad_(True))
         self.optimizer_config = optimizer
         self.encoder_lr = encoder_lr
         self.label_smoothing = label_smoothing

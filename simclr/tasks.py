@@ -175,7 +175,7 @@ def finetune(
     chosen = splits.draw(config.labels.per_class, label_seed)
     L.seed_everything(config.seed + label_seed, verbose=False)
     module = FineTune(
-        Classifier(deepcopy(encoder).train(), len(splits.classes)),
+        Classifier(deepcopy(encoder), len(splits.classes)),
         replace(config.optimizer, lr=settings.lr),
         settings.encoder_lr,
         settings.label_smoothing,
