@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import matplotlib as mpl
+import torch
+import torch.nn.functional as F
 from matplotlib.figure import Figure
 from torch import Tensor
 
@@ -19,18 +21,16 @@ SEED_SCRATCH = 0.8462  # the original project: a CNN from scratch on the same la
 
 def views_figure(originals: Tensor, views: Sequence[Tensor], path: Path) -> None:
     """Originals (N, C, H, W) in the first column, then a column for each batch of views."""
-    columns = [originals, *views]
-    figure = Figure(figsize=(0.9 * len(columns), 0.9 * len(originals) + 0.4), layout="compressed")
-    axes = figure.subplots(len(originals), len(columns), squeeze=False)
-    for column, images in enumerate(columns):
-        for row, image in enumerate(images):
-            axis = axes[row][column]
-            axis.imshow(image.permute(1, 2, 0).squeeze(-1), cmap="gray", vmin=0, vmax=1)
-            axis.set(xticks=[], yticks=[])
-            for spine in axis.spines.values():
-                spine.set_visible(False)
-    axes[0][0].set_title("original", fontsize=9)
-    axes[0][1].set_title("views", fontsize=9, loc="left")
+    grid = F.pad(torch.stack([originals, *views], dim=1), (1, 1, 1, 1), value=1.0)
+    rows, columns, channels, height, width = grid.shape
+    mosaic = grid.permute(0, 3, 1, 4, 2).reshape(rows * height, columns * width, channels)
+    figure = Figure(figsize=(0.9 * columns, 0.9 * rows + 0.4), layout="constrained")
+    axis = figure.subplots()
+    axis.imshow(mosaic.squeeze(-1), cmap="gray", vmin=0, vmax=1, interpolation="nearest")
+    axis.set(yticks=[], xticks=[(column + 0.5) * width for column in range(columns)])
+    axis.set_xticklabels(["original", "views", *[""] * (columns - 2)])
+    axis.tick_params(length=0, top=True, labeltop=True, labelbottom=False)
+    axis.spines[:].set_visible(False)
     figure.savefig(path)
 
 
