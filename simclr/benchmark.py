@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import torch
-from lightning.pytorch.utilities import rank_zero_info
 from torch import Tensor
 
 from simclr import figures
@@ -70,7 +69,7 @@ def benchmark(job: Job) -> Result:
     save_classified(job, first["linear_eval"])
     text = report(job, found)
     write_benchmark(job.folder, rows, text)
-    rank_zero_info(f"\n{text}")
+    job.progress.say(f"\n{text}")
     return _result(job, found)
 
 

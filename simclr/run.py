@@ -38,6 +38,9 @@ def run(config: Config) -> Result:
     finally:
         progress.close()
     write_result(folder, result, asdict(config))
+    if config.task != "benchmark":
+        progress.say("\n".join(f"{name}: {value:.4f}" for name, value in result.metrics.items()))
+    progress.say(f"Results: {folder}")
     return result
 
 

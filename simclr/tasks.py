@@ -24,7 +24,7 @@ from simclr.heads import build_head
 from simclr.pretraining import SimCLR
 from simclr.probe import FeatureNorm
 from simclr.results import Labels, Result, Timing
-from simclr.trainer import build_logger, build_trainer, local_trainer, say_decisions
+from simclr.trainer import build_logger, build_trainer, decisions, local_trainer
 from simclr.views import build_views
 from simclr.weights import load_weights, save_classifier, save_encoder
 
@@ -131,7 +131,7 @@ def pretrain(job: Job) -> Pretrained:
         logger=logger,
         checkpointing=True,
     )
-    say_decisions(trainer)
+    job.progress.say(decisions(trainer))
     views_per_step = 2 * config.data.batch_size
     with job.progress.stage(f"pretraining, seed {config.seed}", views_per_step):
         trainer.fit(module, data, ckpt_path=config.checkpoint, weights_only=True)

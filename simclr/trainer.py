@@ -8,7 +8,6 @@ import lightning as L
 import torch
 from lightning.fabric.plugins.environments.lightning import LightningEnvironment
 from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger
-from lightning.pytorch.utilities import rank_zero_info
 
 from simclr.config import Config
 
@@ -100,9 +99,9 @@ def local_trainer(config: Config, *callbacks: L.Callback) -> L.Trainer:
     )
 
 
-def say_decisions(trainer: L.Trainer) -> None:
-    """Say once what `auto` came to."""
+def decisions(trainer: L.Trainer) -> str:
+    """What `auto` came to, in a line."""
     device = trainer.strategy.root_device
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else "CPU"
     threads = f", {torch.get_num_threads()} threads" if device.type == "cpu" else ""
-    rank_zero_info(f"{trainer.world_size} x {name}{threads}, precision {trainer.precision}")
+    return f"{trainer.world_size} x {name}{threads}, precision {trainer.precision}"

@@ -51,6 +51,11 @@ class Progress(L.Callback):
     ) -> None:
         self.bar.update(self._images_per_step)
 
+    def say(self, text: str) -> None:
+        """Print on the terminal, above the bar; once, however many processes there are."""
+        if self.first:
+            self.bar.write(text)
+
     def close(self) -> None:
         """Leave the line as it is."""
         self.bar.close()
