@@ -1,9 +1,14 @@
 """What a configuration may not be, beyond types: found before any data is read, all at once."""
 
 import importlib.util
+import re
 from collections.abc import Iterator
+from dataclasses import fields, is_dataclass
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
+
+import torch
 
 from simclr.augment_config import check_augment
 from simclr.config import Config
@@ -68,8 +73,8 @@ def check(config: Config) -> None:
     Raises:
         SimclrError: listing everything that is wrong: key, value given, and what is allowed.
     """
-    problems = [*_choices(config), *_ranges(config), *check_augment(config.augment)]
-    problems += _combinations(config)
+    problems = [*_unknown(config), *_choices(config), *_ranges(config)]
+    problems += [*check_augment(config.augment), *_combinations(config)]
     if problems:
         count = "1 problem" if len(problems) == 1 else f"{len(problems)} problems"
         raise SimclrError(f"The configuration has {count}:\n  " + "\n  ".join(problems))
@@ -82,12 +87,28 @@ def _get(config: Config, key: str) -> Any:
     return value
 
 
+def _unknown(part: Any, prefix: str = "") -> Iterator[str]:
+    """Keys that `+key=value` appended: nothing reads them."""
+    names = [field.name for field in fields(part)]
+    for name, value in vars(part).items():
+        if name not in names:
+            near = get_close_matches(name, names, n=1) or names
+            yield f"{prefix}{name}={value}: no such key; there is {prefix}{{{', '.join(near)}}}"
+        elif is_dataclass(value):
+            yield from _unknown(value, f"{prefix}{name}.")
+
+
 def _choices(config: Config) -> Iterator[str]:
     for key, allowed in CHOICES.items():
         value = _get(config, key)
         if value not in allowed:
             names = ", ".join("null" if name is None else name for name in allowed)
             yield f"{key}={value}: must be one of {names}"
+    if not re.fullmatch(r"auto|-1|[1-9]\d*|\d+(,\d*)+", str(config.trainer.devices)):
+        yield (
+            f"trainer.devices={config.trainer.devices}: must be auto, a number of devices, "
+            "or the indices of GPUs as in '0,1'"
+        )
     if config.data.channels not in (1, 3):
         yield f"data.channels={config.data.channels}: must be 1 (grey) or 3 (colour)"
 
@@ -129,6 +150,10 @@ def _combinations(config: Config) -> Iterator[str]:
             yield f"{key}={path}: no such file"
     if config.checkpoint is not None and config.task != "pretrain":
         yield f"checkpoint={config.checkpoint}: only task=pretrain resumes; must be null"
+    if config.export is not None and config.task == "pretrain":
+        yield f"export={config.export}: must be null for task=pretrain, which has no classifier"
+    if config.trainer.accelerator == "gpu" and not torch.accelerator.is_available():
+        yield "trainer.accelerator=gpu: torch sees no GPU here; choose trainer=auto or trainer=cpu"
     if config.optimizer.name == "lars" and not importlib.util.find_spec("timm"):
         yield "optimizer.name=lars: needs the package timm: pip install 'simclr[timm]'"
     if config.export == "onnx" and not importlib.util.find_spec("onnxscript"):
