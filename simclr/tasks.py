@@ -3,9 +3,12 @@
 from collections.abc import Sequence
 from copy import deepcopy
 from dataclasses import dataclass, replace
+from math import isfinite
 from pathlib import Path
+from pickle import UnpicklingError
 
 import lightning as L
+import torch
 from lightning.pytorch.callbacks import LearningRateMonitor, ModelCheckpoint
 from torch import Tensor
 
@@ -19,6 +22,7 @@ from simclr.data.images import LabelledImages
 from simclr.data.labels import fingerprint
 from simclr.data.splits import Splits
 from simclr.encoders import Encoder, build_encoder
+from simclr.errors import SimclrError
 from simclr.export import export_onnx
 from simclr.heads import build_head
 from simclr.pretraining import SimCLR
@@ -87,9 +91,22 @@ class Features:
 
 
 def new_encoder(job: Job) -> Encoder:
-    """An encoder whose random weights follow from the seed alone."""
+    """An encoder whose random weights follow from the seed alone.
+
+    Raises:
+        SimclrError: if the images are too small for it.
+    """
     L.seed_everything(job.config.seed, verbose=False)
-    return build_encoder(job.config.encoder, job.splits.shape[0])
+    config, shape = job.config.encoder, job.splits.shape
+    encoder = build_encoder(config, shape[0])
+    try:
+        extract_features(encoder, torch.zeros(1, *shape, dtype=torch.uint8))
+    except RuntimeError as error:
+        raise SimclrError(
+            f"encoder.channels={config.channels}: too many stages for images of "
+            f"{shape[1]}x{shape[2]} pixels; choose fewer"
+        ) from error
+    return encoder
 
 
 def given_encoder(job: Job) -> Encoder:
@@ -133,11 +150,13 @@ def pretrain(job: Job) -> Pretrained:
     )
     job.progress.say(decisions(trainer))
     views_per_step = 2 * config.data.batch_size
+    if config.checkpoint is not None:
+        _check_resumable(config.checkpoint)
     with job.progress.stage(f"pretraining, seed {config.seed}", views_per_step):
         trainer.fit(module, data, ckpt_path=config.checkpoint, weights_only=True)
-    save_encoder(job.folder / "encoder.safetensors", encoder, config.encoder, splits.shape[0])
-    metrics = {name: float(value) for name, value in trainer.callback_metrics.items()}
+    metrics = _logged(trainer)
     metrics.pop("probe_accuracy", None)
+    save_encoder(job.folder / "encoder.safetensors", encoder, config.encoder, splits.shape[0])
     if splits.val is not None:
         metrics["val_accuracy"] = probe_accuracy(
             encoder, splits.unlabelled, labelled, splits.val, config.probe.l2
@@ -219,7 +238,7 @@ def _fit_and_score(
     labels: Labels,
 ) -> Classified:
     trainer.fit(module, data)
-    metrics = {name: float(value) for name, value in trainer.callback_metrics.items()}
+    metrics = _logged(trainer)
     if data.test is not None:
         (scores,) = trainer.test(module, data, verbose=False)
         metrics |= scores
@@ -228,6 +247,35 @@ def _fit_and_score(
     timing = Timing(clock.seconds, images / clock.seconds)
     result = Result(task, job.config.seed, metrics, labels, int(confusion.sum()), timing)
     return Classified(module.classifier.eval(), result, confusion)
+
+
+def _logged(trainer: L.Trainer) -> dict[str, float]:
+    """What a training logged last.
+
+    Raises:
+        SimclrError: if it is not finite.
+    """
+    metrics = {name: float(value) for name, value in trainer.callback_metrics.items()}
+    if strange := [f"{name}={value}" for name, value in metrics.items() if not isfinite(value)]:
+        raise SimclrError(
+            f"training diverged: {', '.join(strange)} after {trainer.global_step} steps; "
+            "choose lower learning rates (optimizer.lr, finetune.encoder_lr, ...)"
+        )
+    return metrics
+
+
+def _check_resumable(checkpoint: str) -> None:
+    try:
+        resumable = "optimizer_states" in torch.load(
+            checkpoint, map_location="cpu", weights_only=True
+        )
+    except (UnpicklingError, RuntimeError, EOFError, OSError):
+        resumable = False
+    if not resumable:
+        raise SimclrError(
+            f"checkpoint={checkpoint}: damaged, or not a checkpoint; task=pretrain writes "
+            "checkpoints/last.ckpt into its output folder"
+        )
 
 
 def _labels(job: Job, seed: int, chosen: Tensor) -> Labels:
