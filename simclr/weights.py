@@ -1,6 +1,8 @@
 """Encoders and classifiers in files that hold numbers and nothing that runs (safetensors)."""
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -13,6 +15,7 @@ from simclr.classification import Classifier
 from simclr.config import EncoderConfig
 from simclr.encoders import Encoder, build_encoder
 from simclr.errors import SimclrError
+from simclr.probe import FeatureNorm
 
 
 def save_encoder(path: Path, encoder: Encoder, config: EncoderConfig, in_channels: int) -> None:
@@ -39,9 +42,30 @@ def load_encoder(path: Path | str) -> Encoder:
         SimclrError: if the file is missing or is not such a file.
     """
     tensors, metadata = _read(Path(path))
-    encoder = build_encoder(EncoderConfig(**metadata["encoder"]), metadata["in_channels"])
-    encoder.load_state_dict(tensors)
+    with _rebuilding(path, "encoder"):
+        encoder = _described_encoder(metadata)
+        encoder.load_state_dict(tensors)
     return encoder.eval()
+
+
+def load_classifier(path: Path | str) -> Classifier:
+    """The classifier in a file that `save_classifier` wrote, in eval mode, on the CPU.
+
+    Its input is images (B, C, H, W) as floats in [0, 1], its output logits (B, classes)::
+
+        classifier = load_classifier("classifier.safetensors")
+        classes = classifier(images.float() / 255).argmax(1)
+
+    Raises:
+        SimclrError: if the file is missing or is not such a file.
+    """
+    tensors, metadata = _read(Path(path))
+    with _rebuilding(path, "classifier"):
+        normalised = "norm.mean" in tensors
+        norm = FeatureNorm(tensors["norm.mean"], tensors["norm.sd"]) if normalised else None
+        classifier = Classifier(_described_encoder(metadata), len(metadata["classes"]), norm)
+        classifier.load_state_dict(tensors)
+    return classifier.eval()
 
 
 def load_weights(encoder: Encoder, path: Path | str) -> None:
@@ -50,7 +74,10 @@ def load_weights(encoder: Encoder, path: Path | str) -> None:
     Raises:
         SimclrError: if the file is missing or malformed, or its tensors do not fit, naming each.
     """
-    tensors, metadata = _read(Path(path))
+    try:
+        tensors, metadata = _read(Path(path))
+    except SimclrError as error:
+        raise SimclrError(f"encoder.weights={error}") from error
     own = encoder.state_dict()
     problems = [f"  {name}: only in the encoder" for name in own.keys() - tensors.keys()]
     problems += [f"  {name}: only in the file" for name in tensors.keys() - own.keys()]
@@ -74,6 +101,20 @@ def _encoder_metadata(config: EncoderConfig, in_channels: int) -> dict[str, Any]
     return {"encoder": architecture, "in_channels": in_channels}
 
 
+def _described_encoder(metadata: dict[str, Any]) -> Encoder:
+    return build_encoder(EncoderConfig(**metadata["encoder"]), metadata["in_channels"])
+
+
+@contextmanager
+def _rebuilding(path: Path | str, what: str) -> Iterator[None]:
+    try:
+        yield
+    except (KeyError, TypeError, ValueError, RuntimeError) as error:
+        raise SimclrError(
+            f"{path}: holds no {what} that this version knows ({type(error).__name__}: {error})"
+        ) from error
+
+
 def _save(path: Path, module: nn.Module, metadata: dict[str, Any]) -> None:
     tensors = {name: t.detach().cpu().contiguous() for name, t in module.state_dict().items()}
     temporary = path.with_suffix(".tmp")
@@ -84,15 +125,16 @@ def _save(path: Path, module: nn.Module, metadata: dict[str, Any]) -> None:
 def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     if not path.is_file():
         raise SimclrError(
-            f"encoder.weights={path}: no such file; task=pretrain writes encoder.safetensors "
-            "into its output folder"
+            f"{path}: no such file; runs write encoder.safetensors and classifier.safetensors "
+            "into their output folder"
         )
     try:
         with safe_open(path, framework="pt") as file:
             metadata = {key: json.loads(text) for key, text in (file.metadata() or {}).items()}
-            return {name: file.get_tensor(name) for name in file.keys()}, metadata  # noqa: SIM118
+            names = file.keys()
+            return {name: file.get_tensor(name) for name in names}, metadata
     except (SafetensorError, OSError, json.JSONDecodeError) as error:
         raise SimclrError(
-            f"encoder.weights={path}: not a readable safetensors file ({error}); "
-            "task=pretrain writes encoder.safetensors into its output folder"
+            f"{path}: not a readable safetensors file ({error}); runs write encoder.safetensors "
+            "and classifier.safetensors into their output folder"
         ) from error
