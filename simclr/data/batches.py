@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -28,7 +29,9 @@ class EpochOrder:
 
     def batches(self) -> tuple[Tensor, list[int]]:
         """Indices (len(self), batch_size), whole batches only, and a seed for each batch."""
-        generator = torch.Generator().manual_seed((self.seed << 32) + self.epoch)
+        # A CPU generator heeds only the lower 32 bits of its seed, so both are mixed into those.
+        (mixed,) = np.random.SeedSequence((self.seed, self.epoch)).generate_state(1)
+        generator = torch.Generator().manual_seed(int(mixed))
         order = torch.randperm(self.total, generator=generator)
         seeds = torch.randint(2**62, (len(self),), generator=generator)
         return order[: len(self) * self.batch_size].view(len(self), -1), seeds.tolist()
@@ -75,7 +78,7 @@ class TrainBatches:
 
     def load_state_dict(self, state: dict[str, int]) -> None:
         """Begin the next epoch that is asked for at a checkpoint's position."""
-        self._start = state["position"]
+        self._start = self._position = state["position"]
 
 
 class EvalBatches:
