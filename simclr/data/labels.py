@@ -1,6 +1,7 @@
 """Which images are for training, which for validation, and which of them have labels."""
 
 import hashlib
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
@@ -18,11 +19,12 @@ def split(total: int, val_images: int, seed: int) -> tuple[Tensor, Tensor]:
     return order[val_images:].sort().values, order[:val_images].sort().values
 
 
-def draw_labels(labels: Tensor, per_class: int, seed: int) -> Tensor:
+def draw_labels(labels: Tensor, classes: Sequence[str], per_class: int, seed: int) -> Tensor:
     """Draw exactly `per_class` images of every class.
 
     Args:
-        labels: int64 (N,), classes 0 to C - 1.
+        labels: int64 (N,), positions in `classes`.
+        classes: names of all C classes.
         per_class: images of each class.
         seed: which draw; the same seed gives the same images.
 
@@ -32,12 +34,12 @@ def draw_labels(labels: Tensor, per_class: int, seed: int) -> Tensor:
     Raises:
         SimclrError: if a class has fewer images than asked for.
     """
-    counts = torch.bincount(labels)
+    counts = torch.bincount(labels, minlength=len(classes))
     if int(counts.min()) < per_class:
         scarce = int(counts.argmin())
         raise SimclrError(
-            f"labels.per_class={per_class}: class {scarce} has only {int(counts[scarce])} "
-            "training images; choose at most that many"
+            f"labels.per_class={per_class}: class {classes[scarce]!r} has only "
+            f"{int(counts[scarce])} training images; choose at most that many"
         )
     order = torch.randperm(len(labels), generator=torch.Generator().manual_seed(seed))
     by_class = order[labels[order].argsort(stable=True)]
