@@ -21,9 +21,8 @@ MOST_NAMED = 10  # problems in one message
 def read_folder(root: Path, image_size: int, channels: int) -> Source:
     """Read all images below `root` into memory, brought to one size and number of channels.
 
-    Labelled training images also belong to the unlabelled ones. Classes are the folders in train/,
-    sorted by name. Hidden files are left out, and, with a warning, files whose extension belongs
-    to no image format.
+    Classes are the folders in train/, sorted by name. Hidden files are left out, and, with a
+    warning, files whose extension belongs to no image format.
 
     Args:
         root: holds train/ and, if wanted, unlabeled/, val/ and test/.
@@ -65,7 +64,7 @@ def read_folder(root: Path, image_size: int, channels: int) -> Source:
         train=labelled["train"],
         test=labelled.get("test"),
         classes=tuple(classes),
-        unlabelled=images[: sum(sizes[:2])] if "unlabeled" in paths else None,
+        unlabelled=images[: sizes[0]] if "unlabeled" in paths else None,
         val=labelled.get("val"),
     )
 

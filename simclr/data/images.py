@@ -34,7 +34,7 @@ class Source:
         train: labelled training images.
         test: images for the final score, if the source has any.
         classes: class names; a label is a position in them.
-        unlabelled: uint8 (M, C, H, W), all images to pretrain on, if they are more than `train`.
+        unlabelled: uint8 (M, C, H, W), further images to pretrain on, if there are any.
         val: validation images, if the source chose them itself.
     """
 

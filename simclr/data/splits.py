@@ -41,7 +41,7 @@ class Splits:
 
     def draw(self, per_class: int, seed: int) -> Tensor:
         """A label draw: sorted positions in `train`, exactly `per_class` of each class."""
-        return draw_labels(self.train.labels, per_class, seed)
+        return draw_labels(self.train.labels, self.classes, per_class, seed)
 
 
 def load_splits(config: DataConfig) -> Splits:
@@ -73,8 +73,9 @@ def load_splits(config: DataConfig) -> Splits:
         indices, val_indices = split(len(indices), config.val_images, config.split_seed)
         val = train.select(val_indices)
         train = train.select(indices)
+    more = source.unlabelled
     return Splits(
-        unlabelled=train.images if source.unlabelled is None else source.unlabelled,
+        unlabelled=train.images if more is None else torch.cat((more, train.images)),
         train=train,
         train_indices=indices,
         val=val,
