@@ -16,8 +16,9 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-_BLOCK_ROWS = 512  # fewer make thin matrix products, more leave the processor's cache
-_BUDGET = 256 * 2**20  # bytes of the similarity matrix held at once
+_BLOCK_ROWS = 512  # more spare less of the lower triangle, fewer make thin matrix products
+_BLOCK_BYTES = 32 * 2**20  # more, and the C library hands each block's pages back to the system
+_KEPT_BYTES = 256 * 2**20  # a triangle up to this size is kept for the gradient, not recomputed
 
 
 def nt_xent(
@@ -41,7 +42,7 @@ def nt_xent(
         temperature: Divisor of the cosine similarities.
         decoupled: Leave the positive out of the denominator (DCL, Yeh et al. 2022, eq. 6).
         block_rows: Rows of the similarity matrix held at once. By default up to 512 in at most
-            256 MiB, and all of them, kept for the gradient, where the upper triangle fits in that.
+            32 MiB; and all are kept for the gradient where half the matrix fits in 256 MiB.
         gather: Take negatives from every process of ``torch.distributed``, where it is
             initialised; all call with the same B. The loss is the mean over this process's 2B
             anchors. The gradient is that of the sum of all processes' losses, so that averaging
@@ -160,9 +161,9 @@ class _Similarities:
         self, anchors: Tensor, columns: Tensor, temperature: float, block_rows: int | None
     ) -> None:
         n, row_bytes = len(anchors), len(columns) * anchors.element_size()
-        rows = block_rows or min(_BLOCK_ROWS, max(1, _BUDGET // row_bytes))
+        rows = block_rows or min(_BLOCK_ROWS, max(1, _BLOCK_BYTES // row_bytes))
         self.spans = [(start, min(start + rows, n)) for start in range(0, n, rows)]
-        self.keep = block_rows is None and n * row_bytes // 2 <= _BUDGET
+        self.keep = block_rows is None and n * row_bytes // 2 <= _KEPT_BYTES
         self.kept: list[Tensor] = []
         self.anchors, self.columns, self.scaled = anchors, columns, anchors / temperature
         self.positive = anchors.new_empty(n // 2)
