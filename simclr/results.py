@@ -14,7 +14,6 @@ from typing import Any
 from scipy.special import stdtrit
 
 PACKAGES = ("simclr", "torch", "torchvision", "lightning", "hydra-core", "torchmetrics", "numpy")
-METHODS = ("linear_eval", "finetune", "supervised", "random_encoder")
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 import os
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Literal, cast
 
 import lightning as L
 import torch
@@ -11,12 +12,14 @@ from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger
 
 from simclr.config import Config
 
+Precision = Literal["32-true", "bf16-mixed", "16-mixed"]
 
-def resolve_precision(precision: str, accelerator: str) -> str:
+
+def resolve_precision(precision: str, accelerator: str) -> Precision:
     """`auto` becomes bf16-mixed where the processor computes in it natively, else 32-true."""
     if precision != "auto":
-        return precision
-    on_gpu = torch.cuda.is_available() and accelerator in ("auto", "gpu", "cuda")
+        return cast(Precision, precision)
+    on_gpu = torch.cuda.is_available() and accelerator != "cpu"
     native = (
         torch.cuda.is_bf16_supported(including_emulation=False)
         if on_gpu
@@ -42,7 +45,6 @@ def build_trainer(
     max_epochs: int,
     callbacks: Sequence[L.Callback],
     logger: Logger | bool = False,
-    precision: str | None = None,
     checkpointing: bool = False,
 ) -> L.Trainer:
     """A Trainer on the configured devices, with nothing that costs time unless asked for.
@@ -52,7 +54,6 @@ def build_trainer(
         max_epochs: length of this training.
         callbacks: beside those of Lightning.
         logger: where metrics go.
-        precision: overrides the configured one.
         checkpointing: whether checkpoints may be written.
     """
     settings = config.trainer
@@ -61,7 +62,7 @@ def build_trainer(
         devices=settings.devices,
         num_nodes=settings.num_nodes,
         strategy=settings.strategy,
-        precision=precision or resolve_precision(settings.precision, settings.accelerator),  # type: ignore[arg-type]
+        precision=resolve_precision(settings.precision, settings.accelerator),
         sync_batchnorm=settings.sync_batchnorm,
         max_epochs=max_epochs,
         log_every_n_steps=settings.log_every_n_steps,

@@ -13,11 +13,18 @@ class Clock(L.Callback):
     """Wall-clock seconds from the start of training to its end, pauses excluded."""
 
     def __init__(self) -> None:
-        self.seconds = 0.0
-        self._started = 0.0
+        self._stopped_at = 0.0
+        self._running_since: float | None = None
+
+    @property
+    def seconds(self) -> float:
+        """What the clock shows, running or not."""
+        if self._running_since is None:
+            return self._stopped_at
+        return self._stopped_at + time.perf_counter() - self._running_since
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        self._started = time.perf_counter()
+        self._running_since = time.perf_counter()
 
     def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         self._stop()
@@ -27,15 +34,15 @@ class Clock(L.Callback):
         """Stop the clock for a while, after the device has done what was asked of it."""
         self._stop()
         yield
-        self._started = time.perf_counter()
+        self._running_since = time.perf_counter()
 
     def state_dict(self) -> dict[str, Any]:
-        return {"seconds": self.seconds + time.perf_counter() - self._started}
+        return {"seconds": self.seconds}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        self.seconds = state_dict["seconds"]
+        self._stopped_at = state_dict["seconds"]
 
     def _stop(self) -> None:
         if torch.cuda.is_available():
             torch.cuda.synchronize()
-        self.seconds += time.perf_counter() - self._started
+        self._stopped_at, self._running_since = self.seconds, None
