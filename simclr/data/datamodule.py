@@ -75,7 +75,16 @@ class ContrastiveDataModule(_InMemory):
         self.seed = seed
 
     def train_dataloader(self) -> TrainBatches:
-        """Batches (images uint8 (B, C, H, W), seed); the views are made after the transfer."""
+        """Batches (images uint8 (B, C, H, W), seed); the views are made after the transfer.
+
+        Raises:
+            SimclrError: if the processes cannot share a batch equally.
+        """
+        if self.batch_size % self.world_size:
+            raise SimclrError(
+                f"data.batch_size={self.batch_size}: must be a multiple of the {self.world_size} "
+                "processes that share a batch"
+            )
         images = self.images.to(self.device)
         return TrainBatches((images,), self.batch_size, self.seed, self.rank, self.world_size)
 
