@@ -116,9 +116,10 @@ def _rebuilding(path: Path | str, what: str) -> Iterator[None]:
 
 
 def _save(path: Path, module: nn.Module, metadata: dict[str, Any]) -> None:
+    """All metadata under one key: safetensors writes several in random order."""
     tensors = {name: t.detach().cpu().contiguous() for name, t in module.state_dict().items()}
     temporary = path.with_suffix(".tmp")
-    save_file(tensors, temporary, {key: json.dumps(value) for key, value in metadata.items()})
+    save_file(tensors, temporary, {"simclr": json.dumps(metadata)})
     temporary.replace(path)
 
 
@@ -130,7 +131,7 @@ def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
         )
     try:
         with safe_open(path, framework="pt") as file:
-            metadata = {key: json.loads(text) for key, text in (file.metadata() or {}).items()}
+            metadata = json.loads((file.metadata() or {}).get("simclr", "{}"))
             names = file.keys()
             return {name: file.get_tensor(name) for name in names}, metadata
     except (SafetensorError, OSError, json.JSONDecodeError) as error:
