@@ -107,6 +107,7 @@ class FineTune(_Classification):
         classifier: pretrained, or with random weights for the supervised baseline.
         optimizer: algorithm and schedule; its `lr` is the linear layer's.
         encoder_lr: peak learning rate of the encoder.
+        total_steps: length of the schedule.
         label_smoothing: share of the target spread over all classes.
     """
 
@@ -115,11 +116,13 @@ class FineTune(_Classification):
         classifier: Classifier,
         optimizer: OptimizerConfig,
         encoder_lr: float,
+        total_steps: int,
         label_smoothing: float = 0.0,
     ) -> None:
         super().__init__(classifier.train().requires_grad_(True))
         self.optimizer_config = optimizer
         self.encoder_lr = encoder_lr
+        self.total_steps = total_steps
         self.label_smoothing = label_smoothing
 
     def forward(self, images: Tensor) -> Tensor:
@@ -139,8 +142,7 @@ class FineTune(_Classification):
             config,
             [(self.classifier.encoder, self.encoder_lr), (self.classifier.linear, config.lr)],
         )
-        steps = int(self.trainer.estimated_stepping_batches)
-        schedule = warmup_cosine(optimizer, steps, config.warmup)
+        schedule = warmup_cosine(optimizer, self.total_steps, config.warmup)
         return {
             "optimizer": optimizer,
             "lr_scheduler": {"scheduler": schedule, "interval": "step"},

@@ -19,16 +19,23 @@ class SimCLR(L.LightningModule):
         head: projection head, what is thrown away.
         loss: temperature and variant.
         optimizer: algorithm, learning rate and schedule.
+        total_steps: length of the schedule.
     """
 
     def __init__(
-        self, encoder: Encoder, head: nn.Module, loss: LossConfig, optimizer: OptimizerConfig
+        self,
+        encoder: Encoder,
+        head: nn.Module,
+        loss: LossConfig,
+        optimizer: OptimizerConfig,
+        total_steps: int,
     ) -> None:
         super().__init__()
         self.encoder = encoder
         self.head = head
         self.loss_config = loss
         self.optimizer_config = optimizer
+        self.total_steps = total_steps
 
     def forward(self, images: Tensor) -> Tensor:
         """Float images (B, C, H, W) in [0, 1] to representations (B, D)."""
@@ -51,8 +58,7 @@ class SimCLR(L.LightningModule):
     def configure_optimizers(self) -> OptimizerLRScheduler:
         config = self.optimizer_config
         optimizer = build_optimizer(config, [(self.encoder, config.lr), (self.head, config.lr)])
-        steps = int(self.trainer.estimated_stepping_batches)
-        schedule = warmup_cosine(optimizer, steps, config.warmup)
+        schedule = warmup_cosine(optimizer, self.total_steps, config.warmup)
         return {
             "optimizer": optimizer,
             "lr_scheduler": {"scheduler": schedule, "interval": "step"},

@@ -121,9 +121,15 @@ def pretrain(job: Job) -> Pretrained:
     """Train an encoder with SimCLR on the unlabelled images and save it in the job's folder."""
     config, splits = job.config, job.splits
     encoder = given_encoder(job)
-    module = SimCLR(encoder, build_head(config.head, encoder.dim), config.loss, config.optimizer)
     data = ContrastiveDataModule(
         splits.unlabelled, build_views(config.augment), config.data.batch_size, config.seed
+    )
+    module = SimCLR(
+        encoder,
+        build_head(config.head, encoder.dim),
+        config.loss,
+        config.optimizer,
+        total_steps=config.trainer.max_epochs * len(data.train_dataloader()),
     )
     chosen = splits.draw(config.labels.per_class, config.labels.seed)
     labelled = splits.train.select(chosen)
@@ -193,12 +199,6 @@ def finetune(
     config, splits = job.config, job.splits
     chosen = splits.draw(config.labels.per_class, label_seed)
     L.seed_everything(config.seed + label_seed, verbose=False)
-    module = FineTune(
-        Classifier(deepcopy(encoder), len(splits.classes)),
-        replace(config.optimizer, lr=settings.lr),
-        settings.encoder_lr,
-        settings.label_smoothing,
-    )
     data = LabelledDataModule(
         splits.train.select(chosen),
         splits.val,
@@ -206,6 +206,13 @@ def finetune(
         settings.batch_size,
         label_seed,
         build_views(config.augment),
+    )
+    module = FineTune(
+        Classifier(deepcopy(encoder), len(splits.classes)),
+        replace(config.optimizer, lr=settings.lr),
+        settings.encoder_lr,
+        total_steps=settings.max_epochs * len(data.train_dataloader()),
+        label_smoothing=settings.label_smoothing,
     )
     clock = Clock()
     trainer = build_trainer(

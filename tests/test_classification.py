@@ -93,10 +93,10 @@ def fit_finetune(
     val: LabelledImages | None = None,
 ) -> FineTune:
     torch.manual_seed(0)
-    module = FineTune(
-        Classifier(encoder, 10), OptimizerConfig(lr=1e-2, warmup=0.0), encoder_lr=encoder_lr
-    )
     data = LabelledDataModule(digits, val, None, 100, views=build_views(AugmentConfig(shift=0.1)))
+    steps = epochs * len(data.train_dataloader())
+    optimizer = OptimizerConfig(lr=1e-2, warmup=0.0)
+    module = FineTune(Classifier(encoder, 10), optimizer, encoder_lr, steps)
     build_trainer(CONFIG, max_epochs=epochs, callbacks=watching).fit(module, data)
     return module
 

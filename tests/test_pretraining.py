@@ -1,0 +1,178 @@
+"""SimCLR: one encoder call for both views, the loss it says, learning, and resuming."""
+
+from pathlib import Path
+from typing import Any
+
+import lightning as L
+import pytest
+import torch
+from torch import Tensor
+
+from simclr.augment_config import AugmentConfig
+from simclr.config import (
+    Config,
+    EncoderConfig,
+    HeadConfig,
+    LossConfig,
+    OptimizerConfig,
+    TrainerConfig,
+)
+from simclr.data.datamodule import ContrastiveDataModule
+from simclr.data.synthetic import draw_digits
+from simclr.encoders import build_encoder
+from simclr.heads import build_head
+from simclr.nt_xent import nt_xent
+from simclr.pretraining import SimCLR
+from simclr.trainer import build_trainer
+from simclr.views import build_views
+
+BATCH = 32
+
+
+@pytest.fixture(scope="module")
+def images() -> Tensor:
+    return draw_digits(130, 28, torch.Generator().manual_seed(0)).images
+
+
+class Record(L.Callback):
+    """What was logged after every step, and what went through encoder and head."""
+
+    def __init__(self, save_at: int | None = None, path: Path | None = None) -> None:
+        self.losses: list[float] = []
+        self.rates: list[float] = []
+        self.inputs: list[Tensor] = []
+        self.projections: list[Tensor] = []
+        self.save_at, self.path = save_at, path
+
+    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        assert isinstance(pl_module, SimCLR)
+        pl_module.encoder.register_forward_hook(
+            lambda module, inputs, output: self.inputs.append(inputs[0])
+        )
+        pl_module.head.register_forward_hook(
+            lambda module, inputs, output: self.projections.append(output.detach())
+        )
+
+    def on_train_batch_end(
+        self,
+        trainer: L.Trainer,
+        pl_module: L.LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+    ) -> None:
+        self.losses.append(float(trainer.callback_metrics["loss"]))
+        self.rates.append(trainer.optimizers[0].param_groups[0]["lr"])
+        if trainer.global_step == self.save_at:
+            assert self.path is not None
+            trainer.save_checkpoint(self.path)
+
+
+def module(epochs: int = 1, loss: LossConfig | None = None, lr: float = 4e-3) -> SimCLR:
+    torch.manual_seed(0)
+    encoder = build_encoder(EncoderConfig(channels=[8, 16, 32]), 1)
+    head = build_head(HeadConfig(hidden=[32], dim=16), encoder.dim)
+    return SimCLR(encoder, head, loss or LossConfig(), OptimizerConfig(lr=lr), 4 * epochs)
+
+
+def fit(
+    model: SimCLR,
+    images: Tensor,
+    record: Record,
+    epochs: int = 1,
+    precision: str = "32-true",
+    resume: Path | None = None,
+) -> L.Trainer:
+    settings = TrainerConfig(accelerator="cpu", devices=1, precision=precision, log_every_n_steps=1)
+    views = build_views(AugmentConfig(rotation=10, shift=0.1))
+    trainer = build_trainer(Config(trainer=settings), max_epochs=epochs, callbacks=[record])
+    data = ContrastiveDataModule(images, views, BATCH)
+    trainer.fit(model, data, ckpt_path=resume, weights_only=True)
+    return trainer
+
+
+def test_both_views_go_through_the_encoder_together(images: Tensor) -> None:
+    record = Record()
+    trainer = fit(module(), images, record)
+    assert trainer.global_step == len(images) // BATCH
+    assert [len(given) for given in record.inputs] == [2 * BATCH] * trainer.global_step
+
+
+@pytest.mark.parametrize("decoupled", [False, True])
+def test_the_loss_is_nt_xent_of_the_projections(images: Tensor, decoupled: bool) -> None:
+    config = LossConfig(name="dcl" if decoupled else "nt_xent", temperature=0.2)
+    record = Record()
+    fit(module(loss=config), images, record)
+    for projections, loss in zip(record.projections, record.losses, strict=True):
+        z0, z1 = projections.chunk(2)
+        expected = nt_xent(z0, z1, temperature=0.2, decoupled=decoupled)
+        assert loss == pytest.approx(float(expected), rel=1e-5)
+
+
+def test_it_logs_what_tells_whether_it_learns(images: Tensor) -> None:
+    logged = fit(module(), images, Record()).callback_metrics
+    assert logged.keys() >= {"loss", "contrastive_accuracy"}
+    assert 0 <= float(logged["contrastive_accuracy"]) <= 1
+
+
+def test_the_loss_goes_down(images: Tensor) -> None:
+    record = Record()
+    fit(module(epochs=8, lr=1e-2), images, record, epochs=8)
+    assert sum(record.losses[-4:]) / 4 < sum(record.losses[:4]) / 4 - 0.3
+
+
+def test_the_learning_rate_changes_at_every_step(images: Tensor) -> None:
+    record = Record()
+    fit(module(epochs=3), images, record, epochs=3)
+    assert len(record.rates) == 12
+    assert len(set(record.rates)) == 12
+    assert record.rates[-1] == pytest.approx(0, abs=1e-9)
+
+
+def test_encoder_and_head_both_move(images: Tensor) -> None:
+    model = module()
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    fit(model, images, Record())
+    after = model.state_dict()
+    assert [name for name, value in before.items() if torch.equal(value, after[name])] == []
+
+
+def test_bf16_computes_the_loss_in_float32(images: Tensor) -> None:
+    record = Record()
+    fit(module(), images, record, precision="bf16-mixed")
+    assert {projections.dtype for projections in record.projections} == {torch.bfloat16}
+    for projections, loss in zip(record.projections, record.losses, strict=True):
+        z0, z1 = projections.float().chunk(2)
+        assert loss == pytest.approx(float(nt_xent(z0, z1, 0.5)), rel=1e-6)
+
+
+def test_images_become_representations(images: Tensor) -> None:
+    model = module().eval()
+    some = images[:5] / 255
+    torch.testing.assert_close(model(some), model.encoder(some))
+    assert model(some).shape == (5, 32)
+
+
+def test_the_same_seed_trains_the_same_weights(images: Tensor) -> None:
+    first, second = module(), module()
+    fit(first, images, Record())
+    fit(second, images, Record())
+    for one, other in zip(first.parameters(), second.parameters(), strict=True):
+        assert torch.equal(one, other)
+
+
+@pytest.mark.parametrize("step", [2, 4, 5])
+def test_a_resumed_training_ends_as_one_that_never_stopped(
+    images: Tensor, tmp_path: Path, step: int
+) -> None:
+    """Stopped in the first epoch, at its end, and in the second."""
+    whole, resumed = module(epochs=2), module(epochs=2)
+    path = tmp_path / "stopped.ckpt"
+    record, rest = Record(save_at=step, path=path), Record()
+    fit(whole, images, record, epochs=2)
+    trainer = fit(resumed, images, rest, epochs=2, resume=path)
+    assert trainer.global_step == 8
+    assert rest.losses == record.losses[step:]
+    after = resumed.state_dict()
+    for name, value in whole.state_dict().items():
+        assert torch.equal(value, after[name]), name
