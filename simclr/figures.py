@@ -26,7 +26,7 @@ def views_figure(originals: Tensor, views: Sequence[Tensor], path: Path) -> None
     mosaic = grid.permute(0, 3, 1, 4, 2).reshape(rows * height, columns * width, channels)
     figure = Figure(figsize=(0.9 * columns, 0.9 * rows + 0.4), layout="constrained")
     axis = figure.subplots()
-    axis.imshow(mosaic.squeeze(-1), cmap="gray", vmin=0, vmax=1, interpolation="nearest")
+    axis.imshow(mosaic.squeeze(-1).numpy(), cmap="gray", vmin=0, vmax=1, interpolation="nearest")
     axis.set(yticks=[], xticks=[(column + 0.5) * width for column in range(columns)])
     axis.set_xticklabels(["original", "views", *[""] * (columns - 2)])
     axis.tick_params(length=0, top=True, labeltop=True, labelbottom=False)
@@ -75,7 +75,7 @@ def confusion_figure(confusion: Tensor, classes: Sequence[str], path: Path) -> N
     axis = figure.subplots()
     mistakes = confusion / confusion.sum(1, keepdim=True).clamp(min=1)
     mistakes.fill_diagonal_(0)
-    axis.imshow(mistakes, cmap="Reds", vmin=0)
+    axis.imshow(mistakes.numpy(), cmap="Reds", vmin=0)
     for true, counts in enumerate(confusion.tolist()):
         for predicted, count in enumerate(counts):
             if count:
