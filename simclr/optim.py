@@ -49,7 +49,7 @@ def build_optimizer(
             )
         case "lars":
             try:
-                from timm.optim import Lars
+                from timm.optim.lars import Lars
             except ImportError as error:
                 raise SimclrError(
                     "optimizer.name=lars: needs the package timm: pip install 'simclr[timm]'"

@@ -27,9 +27,11 @@ def groups_of(optimizer: Optimizer) -> dict[int, dict[str, object]]:
     return {id(p): group for group in optimizer.param_groups for p in group["params"]}
 
 
-@pytest.mark.parametrize("algorithm", ["adamw", "sgd"])
+@pytest.mark.parametrize("algorithm", ["adamw", "sgd", "lars"])
 @pytest.mark.parametrize("name", ["cnn", "resnet18"])
 def test_every_trainable_parameter_is_in_exactly_one_group(name: str, algorithm: str) -> None:
+    if algorithm == "lars":
+        pytest.importorskip("timm")
     encoder, head = modules(name)
     next(encoder.parameters()).requires_grad_(False)
     optimizer = build_optimizer(OptimizerConfig(name=algorithm), [(encoder, 1e-3), (head, 1e-2)])
@@ -66,6 +68,25 @@ def test_a_frozen_module_has_no_group() -> None:
     assert {group["lr"] for group in parameter_groups([(encoder, 1.0), (head, 2.0)])} == {2.0}
 
 
+def test_lars_adapts_the_step_to_each_weight_and_leaves_norms_and_biases() -> None:
+    """A weight moves by lr * 0.001 * its norm however large its gradient; a bias by lr * it."""
+    pytest.importorskip("timm")
+    steps = []
+    for size in (1.0, 100.0):
+        torch.manual_seed(0)
+        layer = nn.Linear(4, 4)
+        before = [p.detach().clone() for p in (layer.weight, layer.bias)]
+        config = OptimizerConfig(name="lars", momentum=0.0, weight_decay=1e-9)
+        optimizer = build_optimizer(config, [(layer, 1.0)])
+        layer.weight.grad, layer.bias.grad = torch.ones(4, 4) * size, torch.ones(4) * size
+        optimizer.step()
+        steps.append([(p - old).norm() for p, old in zip(layer.parameters(), before, strict=True)])
+    (weight, bias), (weight_large, bias_large) = steps
+    torch.testing.assert_close(weight, 0.001 * before[0].norm())
+    torch.testing.assert_close(weight_large, weight)
+    torch.testing.assert_close(bias_large, 100 * bias)
+
+
 def test_sgd_takes_its_momentum() -> None:
     encoder, _ = modules()
     for momentum in (0.0, 0.8):
@@ -76,7 +97,7 @@ def test_sgd_takes_its_momentum() -> None:
 
 
 def test_lars_without_its_package(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "timm.optim", None)
+    monkeypatch.setitem(sys.modules, "timm.optim.lars", None)
     with pytest.raises(SimclrError, match=r"optimizer\.name=lars: needs .* 'simclr\[timm\]'"):
         build_optimizer(OptimizerConfig(name="lars"), [(modules()[0], 1.0)])
 
