@@ -1,0 +1,114 @@
+"""Figures: there, of a useful size, and showing what they are given."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torch import Tensor
+
+from simclr import figures
+from simclr.results import Row
+
+CLASSES = tuple("0123456789")
+
+
+def generator() -> torch.Generator:
+    return torch.Generator().manual_seed(0)
+
+
+def rows(accuracy: float = 0.97, draws: int = 3) -> list[Row]:
+    return [
+        Row(method, 0, draw, accuracy + 0.005 * draw - drop, None, 1.0, "")
+        for method, drop in (("linear_eval", 0.0), ("supervised", 0.1))
+        for draw in range(draws)
+    ]
+
+
+def views(channels: int = 1, brightness: float = 1.0) -> tuple[Tensor, list[Tensor]]:
+    originals = torch.rand(5, channels, 12, 10, generator=generator())
+    return originals, [brightness * originals] * 3
+
+
+def confusion(mistakes: int = 3) -> Tensor:
+    counts = torch.diag(torch.full((10,), 90))
+    counts[7, 2] = mistakes
+    return counts
+
+
+def embedding(shift: int = 0) -> tuple[Tensor, Tensor]:
+    labels = torch.arange(40) % 10
+    return torch.eye(10)[labels] + 0.1 * torch.randn(40, 10, generator=generator()), (
+        labels + shift
+    ) % 10
+
+
+Draw = Callable[[Path], None]
+
+PAIRS: dict[str, tuple[Draw, Draw]] = {  # two pictures that must differ
+    "views": (
+        lambda path: figures.views_figure(*views(), path),
+        lambda path: figures.views_figure(*views(brightness=0.5), path),
+    ),
+    "views in colour": (
+        lambda path: figures.views_figure(*views(3), path),
+        lambda path: figures.views_figure(*views(3, brightness=0.5), path),
+    ),
+    "accuracy": (
+        lambda path: figures.accuracy_figure(rows(), path),
+        lambda path: figures.accuracy_figure(rows(0.96), path),
+    ),
+    "accuracy of one draw": (
+        lambda path: figures.accuracy_figure(rows(draws=1), path),
+        lambda path: figures.accuracy_figure(rows(draws=2), path),
+    ),
+    "confusion": (
+        lambda path: figures.confusion_figure(confusion(), CLASSES, path),
+        lambda path: figures.confusion_figure(confusion(8), CLASSES, path),
+    ),
+    "embedding": (
+        lambda path: figures.embedding_figure(*embedding(), CLASSES, path),
+        lambda path: figures.embedding_figure(*embedding(1), CLASSES, path),
+    ),
+    "history": (
+        lambda path: figures.history_figure([(1.0, 0.5), (2.0, 0.9)], path),
+        lambda path: figures.history_figure([(1.0, 0.5), (2.0, 0.8)], path),
+    ),
+}
+
+
+def decode(path: Path) -> np.ndarray:
+    with Image.open(path) as image:
+        assert image.format == "PNG"
+        return np.asarray(image.convert("RGB")).astype(int)
+
+
+@pytest.mark.parametrize("name", PAIRS)
+def test_a_figure_shows_what_it_is_given(name: str, tmp_path: Path) -> None:
+    pixels = []
+    for number, draw in enumerate(PAIRS[name]):
+        path = tmp_path / f"{number}.png"
+        draw(path)
+        pixels.append(decode(path))
+        height, width, _ = pixels[-1].shape
+        assert min(height, width) > 300
+        assert max(height, width) < 3_000
+        assert (pixels[-1] < 128).any(), "nothing dark on it"
+        assert 0.2 < (pixels[-1] > 250).mean() < 0.999 or "views" in name
+    first, second = pixels
+    assert first.shape != second.shape or (first != second).any()
+
+
+def test_the_confusion_it_is_given_stays_as_it_was(tmp_path: Path) -> None:
+    counts = confusion()
+    figures.confusion_figure(counts, CLASSES, tmp_path / "confusion.png")
+    assert torch.equal(counts, confusion())
+
+
+def test_a_class_without_test_images(tmp_path: Path) -> None:
+    counts = confusion()
+    counts[4] = 0
+    figures.confusion_figure(counts, CLASSES, tmp_path / "confusion.png")
+    assert (decode(tmp_path / "confusion.png") < 128).any()
