@@ -37,7 +37,7 @@ class EncoderConfig:
 
     name: str = "cnn"
     channels: list[int] = field(default_factory=lambda: [16, 32, 64, 128])  # cnn: one per stage
-    convs_per_stage: int = 1  # cnn
+    convs_per_stage: int = 2  # cnn
     weights: str | None = None  # an encoder.safetensors to start from
 
 
@@ -73,7 +73,7 @@ class OptimizerConfig:
 class ProbeConfig:
     """The linear classifier on frozen features."""
 
-    l2: float = 1e-3
+    l2: float = 3e-3
     every_steps: int = 50  # probe the encoder during pretraining; 0: never
     images: int = 1_000  # validation images the probe during pretraining looks at
 
@@ -93,7 +93,7 @@ class FineTuneConfig:
 class TrainerConfig:
     """Devices, precision and length of training."""
 
-    max_epochs: int = 3
+    max_epochs: int = 4
     accelerator: str = "auto"
     devices: int | str = "auto"
     num_nodes: int = 1
