@@ -105,3 +105,4 @@ def _quieten() -> None:
     warnings.filterwarnings("ignore", ".*smaller than the logging interval")
     warnings.filterwarnings("ignore", ".*LeafSpec")
     warnings.filterwarnings("ignore", ".*exists and is not empty")
+    warnings.filterwarnings("ignore", "The dirpath has changed")

@@ -297,4 +297,5 @@ def _checkpoints(folder: Path) -> ModelCheckpoint:
         filename="last",
         enable_version_counter=False,
         save_on_exception=True,
+        save_on_train_epoch_end=True,
     )
