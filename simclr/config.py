@@ -84,8 +84,8 @@ class FineTuneConfig:
 
     max_epochs: int = 100
     batch_size: int = 100
-    lr: float = 1e-2
-    encoder_lr: float = 1e-3
+    lr: float = 3e-2
+    encoder_lr: float = 1e-4
     label_smoothing: float = 0.1
 
 

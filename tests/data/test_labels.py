@@ -38,6 +38,10 @@ def test_a_draw_has_exactly_so_many_of_each_class(per_class: int, seed: int) -> 
     assert (chosen.diff() > 0).all()  # sorted, none twice
 
 
+def test_a_draw_may_take_all() -> None:
+    assert draw_labels(torch.arange(6) % 3, CLASSES, 2, seed=0).tolist() == [0, 1, 2, 3, 4, 5]
+
+
 def test_the_seed_alone_decides_the_draw() -> None:
     first, second = (draw_labels(labels(), CLASSES, 10, seed) for seed in (0, 1))
     torch.manual_seed(1234)
