@@ -124,7 +124,9 @@ class Config:
     logger: str = "tensorboard"
     probe: ProbeConfig = field(default_factory=ProbeConfig)
     finetune: FineTuneConfig = field(default_factory=FineTuneConfig)
-    supervised: FineTuneConfig = field(default_factory=FineTuneConfig)
+    supervised: FineTuneConfig = field(
+        default_factory=lambda: FineTuneConfig(max_epochs=200, lr=5e-3, encoder_lr=5e-3)
+    )
 
 
 def register() -> None:

@@ -246,10 +246,12 @@ def _fit_and_score(
 ) -> Classified:
     trainer.fit(module, data)
     metrics = _logged(trainer)
+    classes = len(job.splits.classes)
+    confusion = torch.zeros(classes, classes, dtype=torch.int64)
     if data.test is not None:
         (scores,) = trainer.test(module, data, verbose=False)
         metrics |= scores
-    confusion = module.confusion.compute().cpu()
+        confusion = module.confusion.compute().cpu()
     images = max(1, trainer.global_step) * data.batch_size
     timing = Timing(clock.seconds, images / clock.seconds)
     result = Result(task, job.config.seed, metrics, labels, int(confusion.sum()), timing)
