@@ -63,6 +63,5 @@ def softmax_regression(
         loss.backward()
         return loss
 
-    with torch.enable_grad():
-        optimizer.step(objective)
+    optimizer.step(objective)  # which asks for gradients, wherever it is called
     return weight.detach().to(features.dtype), bias.detach().to(features.dtype)

@@ -158,6 +158,8 @@ def everything_refuses(path: Path, match: str) -> None:
 
 def test_a_missing_file(path: Path) -> None:
     everything_refuses(path, "no such file")
+    with pytest.raises(SimclrError, match=r"^encoder\.weights="):
+        load_weights(encoder(), path)
 
 
 @pytest.mark.parametrize("content", [b"", b"\x08", b"\xff" * 100, b"not weights at all" * 10])

@@ -1,5 +1,8 @@
 """The probe during pretraining: right, on time, and without a trace."""
 
+import time
+from typing import Any
+
 import pytest
 import torch
 from torch import nn
@@ -98,6 +101,25 @@ def test_watching_changes_nothing(digits: LabelledImages) -> None:
     for name, value in watched.state_dict().items():
         assert torch.equal(value, after[name]), name
     assert watched.encoder.training
+
+
+def test_probing_does_not_count_as_training(
+    digits: LabelledImages, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Time goes by only while it probes."""
+    now = 0.0
+
+    def slowly(*arguments: Any) -> float:
+        nonlocal now
+        now += 1_000
+        return probe_accuracy(*arguments)
+
+    monkeypatch.setattr(time, "perf_counter", lambda: now)
+    monkeypatch.setattr("simclr.callbacks.linear_probe.probe_accuracy", slowly)
+    _, probe, clock = pretrain(digits, every_steps=5)
+    assert [when for when, _ in probe.history] == [0, 0]
+    assert clock.seconds == 0
+    assert now == 2_000
 
 
 def test_history_is_kept_in_checkpoints(digits: LabelledImages) -> None:

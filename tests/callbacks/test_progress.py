@@ -44,7 +44,8 @@ def test_on_a_terminal_one_bar_counts_all_stages(monkeypatch: pytest.MonkeyPatch
         step(progress, 8)
     assert progress.bar.n == progress.bar.total == 100
     progress.close()
-    assert "pretraining" in terminal.getvalue()
+    assert "pretraining: " in terminal.getvalue()
+    assert "pretraining\n" not in terminal.getvalue()
     assert "finetune: 100%" in terminal.getvalue()
 
 
