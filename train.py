@@ -10,6 +10,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.errors import CompactHydraException
 from omegaconf import DictConfig, OmegaConf
 
+from simclr.checks import check
 from simclr.config import Config, register
 
 register()
@@ -20,10 +21,12 @@ OmegaConf.register_new_resolver("unique", lambda: uuid.uuid4().hex[:6], use_cach
 def main(composed: DictConfig) -> float | None:
     """Run one job; return its validation accuracy, for sweepers that optimise it."""
     composed.output_dir = HydraConfig.get().runtime.output_dir
-    from simclr.run import run
-
+    config = cast(Config, OmegaConf.to_object(composed))
     try:
-        result = run(cast(Config, OmegaConf.to_object(composed)))
+        check(config)  # before the seconds that importing torch takes
+        from simclr.run import run
+
+        result = run(config)
     except Exception as error:
         if os.environ.get("HYDRA_FULL_ERROR"):
             raise

@@ -8,8 +8,6 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from simclr.augment_config import check_augment
 from simclr.config import Config
 from simclr.errors import SimclrError
@@ -152,7 +150,7 @@ def _combinations(config: Config) -> Iterator[str]:
         yield f"checkpoint={config.checkpoint}: only task=pretrain resumes; must be null"
     if config.export is not None and config.task == "pretrain":
         yield f"export={config.export}: must be null for task=pretrain, which has no classifier"
-    if config.trainer.accelerator == "gpu" and not torch.accelerator.is_available():
+    if config.trainer.accelerator == "gpu" and not _gpu_is_there():
         yield "trainer.accelerator=gpu: torch sees no GPU here; choose trainer=auto or trainer=cpu"
     if config.optimizer.name == "lars" and not importlib.util.find_spec("timm"):
         yield "optimizer.name=lars: needs the package timm: pip install 'simclr[timm]'"
@@ -160,3 +158,9 @@ def _combinations(config: Config) -> Iterator[str]:
         yield "export=onnx: needs the packages of an extra: pip install 'simclr[onnx]'"
     if config.trainer.precision == "16-mixed" and config.trainer.accelerator == "cpu":
         yield "trainer.precision=16-mixed: needs a GPU; on a CPU choose 32-true or bf16-mixed"
+
+
+def _gpu_is_there() -> bool:
+    import torch
+
+    return torch.accelerator.is_available()
