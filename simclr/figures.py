@@ -9,14 +9,11 @@ import torch.nn.functional as F
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from simclr.results import Row, by_method, summarise
+from simclr.results import SEED_SCRATCH, SEED_SIMCLR, Row, by_method, summarise
 
 mpl.rcParams.update(
     {"axes.spines.top": False, "axes.spines.right": False, "figure.dpi": 150, "font.size": 10}
 )
-
-SEED_SIMCLR = 0.9194  # the original project: SimCLR, then 100 labels
-SEED_SCRATCH = 0.8462  # the original project: a CNN from scratch on the same labels
 
 
 def views_figure(originals: Tensor, views: Sequence[Tensor], path: Path) -> None:
