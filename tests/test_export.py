@@ -25,7 +25,7 @@ def images(count: int, shape: tuple[int, int, int]) -> Tensor:
 def classifier(shape: tuple[int, int, int], norm: bool) -> Classifier:
     """With BN statistics that are not those of a fresh network, left in training mode."""
     torch.manual_seed(0)
-    encoder = build_encoder(EncoderConfig(channels=[8, 16, 32]), shape[0])
+    encoder = build_encoder(EncoderConfig(channels=[8, 16, 32], convs_per_stage=1), shape[0])
     for _ in range(20):
         features = encoder(images(50, shape) / 255).detach()
     return Classifier(encoder, 10, FeatureNorm.of(features) if norm else None)

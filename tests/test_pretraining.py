@@ -70,7 +70,7 @@ class Record(L.Callback):
 
 def module(epochs: int = 1, loss: LossConfig | None = None, lr: float = 4e-3) -> SimCLR:
     torch.manual_seed(0)
-    encoder = build_encoder(EncoderConfig(channels=[8, 16, 32]), 1)
+    encoder = build_encoder(EncoderConfig(channels=[8, 16, 32], convs_per_stage=1), 1)
     head = build_head(HeadConfig(hidden=[32], dim=16), encoder.dim)
     return SimCLR(encoder, head, loss or LossConfig(), OptimizerConfig(lr=lr), 4 * epochs)
 

@@ -62,7 +62,7 @@ def test_wrong_labels_are_wrong(digits: LabelledImages) -> None:
 def pretrain(digits: LabelledImages, every_steps: int) -> tuple[SimCLR, LinearProbe, Clock]:
     """Ten steps in two epochs."""
     torch.manual_seed(0)
-    encoder = build_encoder(EncoderConfig(channels=[8, 16]), 1)
+    encoder = build_encoder(EncoderConfig(channels=[8, 16], convs_per_stage=1), 1)
     head = build_head(HeadConfig(hidden=[], dim=8), encoder.dim)
     module = SimCLR(encoder, head, LossConfig(), OptimizerConfig(), total_steps=10)
     clock = Clock()
