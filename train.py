@@ -13,8 +13,7 @@ from omegaconf import DictConfig, OmegaConf
 from simclr.checks import check
 from simclr.config import Config, register
 
-# Before torch is loaded: threads that spin while they wait starve a machine that does more than this
-# (3.4 times the views/s with one of two cores busy).
+# Before torch is loaded: threads that spin while they wait starve a machine that does more than this.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 register()
