@@ -1,0 +1,281 @@
+import csv
+import json
+import re
+import signal
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from command_line import TINY, Ended, start, train, wait
+from safetensors.torch import load_file
+
+from simclr.callbacks.progress import Progress
+from simclr.errors import SimclrError
+
+HINT = "Set the environment variable HYDRA_FULL_ERROR=1 for a complete stack trace."
+HEAVY = {"torch", "lightning", "torchvision", "numpy", "matplotlib"}
+Run = Callable[..., Ended]
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Run:
+    """Call it with overrides of tiny settings, to run train.py in this process and `tmp_path`."""
+    return lambda *arguments: train(*TINY, *arguments, folder=tmp_path)
+
+
+# Help
+
+
+def test_help_names_tasks_groups_and_keys_without_importing_torch(tmp_path: Path) -> None:
+    process = start("--help", folder=tmp_path, PYTHONPROFILEIMPORTTIME="1")
+    ended = wait(process)
+    assert ended.status == 0
+    lines = [line.split() for line in ended.out.splitlines()]
+    first_words = [words[0].rstrip(":") for words in lines if words]
+    for task in ("benchmark", "pretrain", "linear_eval", "finetune", "supervised"):
+        assert task in first_words
+    groups = ("data", "augment", "encoder", "head", "optimizer", "trainer", "logger", "experiment")
+    for group in groups:
+        assert group in first_words
+    keys = "seed labels.per_class labels.draws labels.seed trainer.max_epochs data.root"
+    more = "data.batch_size loss.temperature encoder.weights checkpoint output_dir"
+    for key in (keys + " " + more).split():
+        assert key in first_words
+    assert max(map(len, ended.out.splitlines())) <= 100
+    assert "hydra" in imported(ended)
+    assert not HEAVY & imported(ended)
+
+
+def imported(ended: Ended) -> set[str]:
+    """The modules that Python said it imported."""
+    return {line.split("|")[-1].strip() for line in ended.err.splitlines()}
+
+
+# What a run leaves
+
+
+def test_the_main_job_leaves_its_files_and_shows_its_table(tmp_path: Path) -> None:
+    ended = wait(start(*TINY, "output_dir=made", folder=tmp_path))
+    assert ended.status == 0, ended.err
+    folder = tmp_path / "made"
+    for name in ("encoder.safetensors", "classifier.safetensors", "checkpoints/last.ckpt"):
+        assert (folder / name).stat().st_size > 0
+    figures = {path.name for path in (folder / "figures").iterdir()}
+    assert {"views.png", "accuracy.png", "confusion.png", "embedding.png"} <= figures
+    for path in (folder / "figures").iterdir():
+        assert path.read_bytes().startswith(b"\x89PNG")
+    result = json.loads((folder / "results.json").read_text())
+    assert result["task"] == "benchmark"
+    rows = list(csv.DictReader((folder / "results.csv").open()))
+    assert len(rows) == 4 * 2
+    methods = json.loads((folder / "summary.json").read_text())["methods"]
+    assert methods.keys() == {"linear_eval", "finetune", "supervised", "random_encoder"}
+    table = (folder / "README.md").read_text()
+    assert table.strip() in ended.out
+    for method in methods:
+        assert re.search(rf"^\| {method} ", table, re.MULTILINE)
+    assert str(folder) in ended.out
+    assert "Traceback" not in ended.err
+
+
+def test_two_runs_in_the_same_second_share_no_folder(run: Run, tmp_path: Path) -> None:
+    """Their folders differ in more than the time."""
+    for _ in range(2):
+        assert run("task=supervised").status == 0
+    folders = [path.parent for path in (tmp_path / "outputs").rglob("results.json")]
+    names = [folder.relative_to(tmp_path).as_posix() for folder in folders]
+    form = re.compile(r"outputs/\d{4}-\d\d-\d\d/\d\d-\d\d-\d\d-(\w{6})")
+    matches = [form.fullmatch(name) for name in names]
+    assert len({match[1] for match in matches if match}) == 2
+
+
+def test_a_sweep_leaves_a_complete_folder_for_each_job(tmp_path: Path) -> None:
+    ended = train(
+        "--multirun", *TINY, "task=pretrain", "seed=3,4", "output_dir=sweep", folder=tmp_path
+    )
+    assert ended.status == 0, ended.err
+    found = {}
+    for job in ("0", "1"):
+        folder = tmp_path / "sweep" / job
+        result = json.loads((folder / "results.json").read_text())
+        found[job] = (result["seed"], result["config"]["seed"], result["config"]["output_dir"])
+        assert (folder / "encoder.safetensors").exists()
+        assert (folder / "checkpoints" / "last.ckpt").exists()
+    assert found["0"][:2] == (3, 3)
+    assert found["1"][:2] == (4, 4)
+    assert Path(found["0"][2]).name == "0"
+    assert Path(found["1"][2]).name == "1"
+
+
+# What goes wrong
+
+
+def test_a_bad_configuration_is_refused_before_torch_is_imported(tmp_path: Path) -> None:
+    arguments = ("loss.temperature=0", "output_dir=made")
+    ended = wait(start(*arguments, folder=tmp_path, PYTHONPROFILEIMPORTTIME="1"))
+    assert ended.status == 1
+    said = [line for line in ended.err.splitlines() if not line.startswith("import time:")]
+    assert said[1:] == [
+        "The configuration has 1 problem:",
+        "  loss.temperature=0.0: must be at least 0.01",
+        "",
+        HINT,
+    ]
+    assert not HEAVY & imported(ended)
+    assert not (tmp_path / "made" / "results.json").exists()
+
+
+def test_the_traceback_is_there_for_who_asks(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HYDRA_FULL_ERROR", "1")
+    with pytest.raises(SimclrError, match=r"loss.temperature=0.0: must be at least 0.01"):
+        run("loss.temperature=0")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["learning_rate=1"], ["learning_rate", "not in 'Config'"]),
+        (["labels.per_clas=1"], ["labels.per_clas", "not in 'LabelsConfig'"]),
+        (["+labels.per_clas=1"], ["labels.per_clas=1: no such key; there is labels.{per_class}"]),
+        (["optimizer=adam"], ["'optimizer/adam'", "adamw", "lars", "sgd"]),
+        (["task=train"], ["'task/train'", "benchmark", "pretrain", "linear_eval", "supervised"]),
+        (["experiment=best"], ["'experiment/best'", "quick", "record", "seed_paper"]),
+        (["seed=one"], ["seed=one", "Value 'one' of type 'str' could not be converted to Integer"]),
+        (["seed=0,1"], ["seed=0,1", "--multirun"]),
+        (["loss.temperature=0"], ["loss.temperature=0.0: must be at least 0.01"]),
+        (["loss.temperature=-0.5"], ["loss.temperature=-0.5: must be at least 0.01"]),
+        (
+            ["loss.temperature=0", "data.val_images=-1", "trainer.precision=fp8"],
+            ["3 problems", "loss.temperature=0.0: ", "data.val_images=-1: ", "precision=fp8: "],
+        ),
+        (["data.val_images=300"], ["data.val_images=300: there are only 300 training images"]),
+        (["labels.per_class=90"], ["labels.per_class=90: class ", "choose at most that many"]),
+        (["encoder.channels=[2,2,2,2,2,2,2]"], ["encoder.channels=[2, ", "28x28 pixels"]),
+        (["task=linear_eval"], ["encoder.weights=null: task=linear_eval needs the encoder.safe"]),
+        (["task=finetune", "encoder.weights=no/w"], ["encoder.weights=no/w: no such file"]),
+        (["task=pretrain", "checkpoint=no/c"], ["checkpoint=no/c: no such file"]),
+        (["data.batch_size=251"], ["data.batch_size=251: there are only 250 images to pretrain"]),
+        (["data.name=idx", "data.root=no/where"], ["data.root=no/where: no train-images", "t10k-"]),
+        (["data.name=folder", "data.root=no/x"], ["data.root=no/x: there is no folder train"]),
+        (["task=pretrain", "optimizer.lr=1e9"], ["training diverged: loss=nan", "optimizer.lr"]),
+    ],
+    ids=lambda part: " ".join(part) if "=" in part[0] else "",
+)
+def test_bad_input_is_one_message(
+    arguments: list[str], said: list[str], run: Run, tmp_path: Path
+) -> None:
+    ended = run(*arguments, "output_dir=made")
+    assert ended.status == 1
+    for part in said:
+        assert part in ended.err
+    assert ended.err.count(HINT) == 1
+    assert "Traceback" not in ended.err + ended.out
+    assert not (tmp_path / "made" / "results.json").exists()
+
+
+def test_every_tensor_that_does_not_fit_is_named(run: Run, pretrained: Path) -> None:
+    weights = pretrained / "encoder.safetensors"
+    ended = run("task=linear_eval", f"encoder.weights={weights}", "encoder.channels=[4,8,8,24]")
+    assert ended.status == 1
+    assert f"encoder.weights={weights}: these weights do not fit the encoder" in ended.err
+    named = re.findall(r"^  (\S+): \((.*)\) in the file, \((.*)\) needed$", ended.err, re.MULTILINE)
+    sizes = [(found, needed) for _, found, needed in named]
+    assert sizes.count(("16, 8, 3, 3", "24, 8, 3, 3")) == 1
+    assert sizes.count(("16,", "24,")) % 4 == 0  # batch norms: bias, mean, variance, weight
+    in_file = load_file(weights)
+    assert {name for name, _, _ in named} == {
+        name for name, tensor in in_file.items() if 16 in tensor.shape
+    }
+    assert '"channels": [4, 8, 8, 16]' in ended.err
+
+
+@pytest.mark.parametrize("content", [b"", b"no tensors in here", b"PK\x03\x04 nor here"])
+@pytest.mark.parametrize(
+    "arguments", [("task=pretrain", "checkpoint"), ("task=linear_eval", "encoder.weights")]
+)
+def test_a_file_that_is_something_else_is_named(
+    arguments: tuple[str, str], content: bytes, run: Run, tmp_path: Path
+) -> None:
+    task, key = arguments
+    path = tmp_path / "something"
+    path.write_bytes(content)
+    ended = run(task, f"{key}={path}")
+    assert ended.status == 1
+    assert f"\n{key}={path}: " in ended.err
+    assert "weights_only" not in ended.err
+
+
+# Interrupted, and resumed
+
+
+def test_an_interrupted_pretraining_resumes_from_what_it_left(tmp_path: Path, run: Run) -> None:
+    arguments = (*TINY, "task=pretrain", "trainer.max_epochs=400", "output_dir=made")
+    process = start(*arguments, folder=tmp_path)
+    checkpoint = tmp_path / "made" / "checkpoints" / "last.ckpt"
+    deadline = time.monotonic() + 120
+    while not checkpoint.exists() and process.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.02)
+    assert checkpoint.exists()
+    process.send_signal(signal.SIGINT)
+    ended = wait(process)
+    assert ended.status == 130, ended.err
+    assert "Traceback" not in ended.err
+    assert not (tmp_path / "made" / "results.json").exists()
+
+    epoch = torch.load(checkpoint, weights_only=True)["epoch"]
+    assert epoch < 400
+    more = f"trainer.max_epochs={epoch + 2}"
+    again = run("task=pretrain", f"checkpoint={checkpoint}", more, "output_dir=again")
+    assert again.status == 0, again.err
+    result = json.loads((tmp_path / "again" / "results.json").read_text())
+    assert result["timing"]["fit_seconds"] > 0
+
+
+THREE_EPOCHS = ("task=pretrain", "trainer.max_epochs=3")  # of 7 steps
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The output folder of a pretraining that nothing stopped."""
+    folder = tmp_path_factory.mktemp("whole")
+    assert train(*TINY, *THREE_EPOCHS, f"output_dir={folder}", folder=folder).status == 0
+    return folder
+
+
+@pytest.mark.parametrize("step", [7, 10, 14])
+def test_resumed_is_as_if_never_stopped(
+    step: int, whole: Path, run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Stopped after a step that ends an epoch, and in the middle of one."""
+    steps = 0
+
+    def stop(*_: object) -> None:
+        nonlocal steps
+        steps += 1
+        if steps == step:
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Progress, "on_train_batch_end", stop)
+        assert run(*THREE_EPOCHS, "output_dir=stopped").status == 130
+    checkpoint = tmp_path / "stopped" / "checkpoints" / "last.ckpt"
+    assert torch.load(checkpoint, weights_only=True)["global_step"] == step
+
+    ended = run(*THREE_EPOCHS, f"checkpoint={checkpoint}", "output_dir=resumed")
+    assert ended.status == 0, ended.err
+    assert weights(tmp_path / "resumed") == weights(whole)
+
+
+def test_the_checkpoint_of_a_finished_run_has_nothing_left_to_do(
+    whole: Path, run: Run, tmp_path: Path
+) -> None:
+    checkpoint = whole / "checkpoints" / "last.ckpt"
+    ended = run(*THREE_EPOCHS, f"checkpoint={checkpoint}", "output_dir=resumed")
+    assert ended.status == 0, ended.err
+    assert weights(tmp_path / "resumed") == weights(whole)
+
+
+def weights(folder: Path) -> bytes:
+    return (folder / "encoder.safetensors").read_bytes()
