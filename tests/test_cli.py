@@ -137,14 +137,11 @@ def test_the_traceback_is_there_for_who_asks(run: Run, monkeypatch: pytest.Monke
     ("arguments", "said"),
     [
         (["learning_rate=1"], ["learning_rate", "not in 'Config'"]),
-        (["labels.per_clas=1"], ["labels.per_clas", "not in 'LabelsConfig'"]),
         (["+labels.per_clas=1"], ["labels.per_clas=1: no such key; there is labels.{per_class}"]),
         (["optimizer=adam"], ["'optimizer/adam'", "adamw", "lars", "sgd"]),
         (["task=train"], ["'task/train'", "benchmark", "pretrain", "linear_eval", "supervised"]),
-        (["experiment=best"], ["'experiment/best'", "quick", "record", "seed_paper"]),
         (["seed=one"], ["seed=one", "Value 'one' of type 'str' could not be converted to Integer"]),
         (["seed=0,1"], ["seed=0,1", "--multirun"]),
-        (["loss.temperature=0"], ["loss.temperature=0.0: must be at least 0.01"]),
         (["loss.temperature=-0.5"], ["loss.temperature=-0.5: must be at least 0.01"]),
         (
             ["loss.temperature=0", "data.val_images=-1", "trainer.precision=fp8"],
@@ -153,7 +150,6 @@ def test_the_traceback_is_there_for_who_asks(run: Run, monkeypatch: pytest.Monke
         (["data.val_images=300"], ["data.val_images=300: there are only 300 training images"]),
         (["labels.per_class=90"], ["labels.per_class=90: class ", "choose at most that many"]),
         (["encoder.channels=[2,2,2,2,2,2,2]"], ["encoder.channels=[2, ", "28x28 pixels"]),
-        (["task=linear_eval"], ["encoder.weights=null: task=linear_eval needs the encoder.safe"]),
         (["task=finetune", "encoder.weights=no/w"], ["encoder.weights=no/w: no such file"]),
         (["task=pretrain", "checkpoint=no/c"], ["checkpoint=no/c: no such file"]),
         (["data.batch_size=251"], ["data.batch_size=251: there are only 250 images to pretrain"]),
@@ -191,7 +187,7 @@ def test_every_tensor_that_does_not_fit_is_named(run: Run, pretrained: Path) -> 
     assert '"channels": [4, 8, 8, 16]' in ended.err
 
 
-@pytest.mark.parametrize("content", [b"", b"no tensors in here", b"PK\x03\x04 nor here"])
+@pytest.mark.parametrize("content", [b"", b"no tensors in here"])
 @pytest.mark.parametrize(
     "arguments", [("task=pretrain", "checkpoint"), ("task=linear_eval", "encoder.weights")]
 )
