@@ -3,6 +3,7 @@
 import os
 import sys
 import uuid
+from pathlib import Path
 from typing import cast
 
 import hydra
@@ -23,7 +24,9 @@ OmegaConf.register_new_resolver("unique", lambda: uuid.uuid4().hex[:6], use_cach
 @hydra.main(config_path="conf", config_name="config", version_base="1.3")
 def main(composed: DictConfig) -> float | None:
     """Run one job; return its validation accuracy, for sweepers that optimise it."""
-    composed.output_dir = HydraConfig.get().runtime.output_dir
+    folder = Path(HydraConfig.get().runtime.output_dir)
+    here = Path.cwd()
+    composed.output_dir = str(folder.relative_to(here) if folder.is_relative_to(here) else folder)
     config = cast(Config, OmegaConf.to_object(composed))
     try:
         check(config)  # before the seconds that importing torch takes

@@ -174,10 +174,11 @@ def _draw(job: Job, found: Benchmark) -> None:
     views, generator = build_views(job.config.augment), torch.Generator().manual_seed(0)
     pairs = [view for _ in range(4) for view in views.pair(originals, generator)]
     figures.views_figure(originals / 255, pairs, folder / "views.png")
-    figures.accuracy_figure(found.rows, folder / "accuracy.png")
+    reference = job.config.data.name == "mnist"
+    figures.accuracy_figure(found.rows, folder / "accuracy.png", reference)
     history = found.pretrained[0].history
     if history:
-        figures.history_figure(history, folder / "pretraining.png")
+        figures.history_figure(history, folder / "pretraining.png", reference)
     figures.confusion_figure(
         found.first["linear_eval"].confusion, splits.classes, folder / "confusion.png"
     )

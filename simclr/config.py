@@ -74,7 +74,7 @@ class ProbeConfig:
     """The linear classifier on frozen features."""
 
     l2: float = 3e-3
-    every_steps: int = 50  # probe the encoder during pretraining; 0: never
+    every_steps: int = 25  # probe the encoder during pretraining; 0: never
     images: int = 1_000  # validation images the probe during pretraining looks at
 
 

@@ -61,16 +61,18 @@ PAIRS: dict[str, tuple[Draw, Draw]] = {  # two pictures that must differ
         lambda path: figures.views_figure(*views(3, brightness=0.5), path),
     ),
     "accuracy": (
-        lambda path: figures.accuracy_figure(rows(), path),
-        lambda path: figures.accuracy_figure(rows(0.96), path),
+        lambda path: figures.accuracy_figure(rows(), path, reference=True),
+        lambda path: figures.accuracy_figure(rows(0.96), path, reference=True),
     ),
     "accuracy of one draw": (
-        lambda path: figures.accuracy_figure(rows(draws=1), path),
-        lambda path: figures.accuracy_figure(rows(draws=2), path),
+        lambda path: figures.accuracy_figure(rows(draws=1), path, reference=True),
+        lambda path: figures.accuracy_figure(rows(draws=2), path, reference=True),
     ),
     "accuracy of each draw": (  # the same mean and the same standard deviation
-        lambda path: figures.accuracy_figure(spread([-3, -1, 1, 3]), path),
-        lambda path: figures.accuracy_figure(spread([-(10**0.5), 0, 0, 10**0.5]), path),
+        lambda path: figures.accuracy_figure(spread([-3, -1, 1, 3]), path, reference=True),
+        lambda path: figures.accuracy_figure(
+            spread([-(10**0.5), 0, 0, 10**0.5]), path, reference=True
+        ),
     ),
     "confusion": (
         lambda path: figures.confusion_figure(confusion(), CLASSES, path),
@@ -81,8 +83,8 @@ PAIRS: dict[str, tuple[Draw, Draw]] = {  # two pictures that must differ
         lambda path: figures.embedding_figure(*embedding(1), CLASSES, path),
     ),
     "history": (
-        lambda path: figures.history_figure([(1.0, 0.5), (2.0, 0.9)], path),
-        lambda path: figures.history_figure([(1.0, 0.5), (2.0, 0.8)], path),
+        lambda path: figures.history_figure([(1.0, 0.5), (2.0, 0.9)], path, reference=True),
+        lambda path: figures.history_figure([(1.0, 0.5), (2.0, 0.8)], path, reference=True),
     ),
 }
 
