@@ -5,13 +5,13 @@ from copy import deepcopy
 from dataclasses import dataclass, replace
 from math import isfinite
 from pathlib import Path
-from pickle import UnpicklingError
 
 import lightning as L
 import torch
-from lightning.pytorch.callbacks import LearningRateMonitor, ModelCheckpoint
+from lightning.pytorch.callbacks import LearningRateMonitor
 from torch import Tensor
 
+from simclr.callbacks.checkpoints import LastCheckpoint, check_resumable
 from simclr.callbacks.clock import Clock
 from simclr.callbacks.linear_probe import LinearProbe, probe_accuracy
 from simclr.callbacks.progress import Progress
@@ -150,14 +150,14 @@ def pretrain(job: Job) -> Pretrained:
     trainer = build_trainer(
         config,
         max_epochs=config.trainer.max_epochs,
-        callbacks=[clock, job.progress, _checkpoints(job.folder), *filter(None, extra)],
+        callbacks=[clock, job.progress, LastCheckpoint(job.folder), *filter(None, extra)],
         logger=logger,
         checkpointing=True,
     )
     job.progress.say(decisions(trainer))
     views_per_step = 2 * config.data.batch_size
     if config.checkpoint is not None:
-        _check_resumable(config.checkpoint)
+        check_resumable(config.checkpoint)
     with job.progress.stage(f"pretraining, seed {config.seed}", views_per_step):
         trainer.fit(module, data, ckpt_path=config.checkpoint, weights_only=True)
     metrics = _logged(trainer)
@@ -273,31 +273,6 @@ def _logged(trainer: L.Trainer) -> dict[str, float]:
     return metrics
 
 
-def _check_resumable(checkpoint: str) -> None:
-    try:
-        resumable = "optimizer_states" in torch.load(
-            checkpoint, map_location="cpu", weights_only=True
-        )
-    except (UnpicklingError, RuntimeError, EOFError, OSError):
-        resumable = False
-    if not resumable:
-        raise SimclrError(
-            f"checkpoint={checkpoint}: damaged, or not a checkpoint; task=pretrain writes "
-            "checkpoints/last.ckpt into its output folder"
-        )
-
-
 def _labels(job: Job, seed: int, chosen: Tensor) -> Labels:
     indices = job.splits.train_indices[chosen]
     return Labels(job.config.labels.per_class, seed, fingerprint(indices))
-
-
-def _checkpoints(folder: Path) -> ModelCheckpoint:
-    """checkpoints/last.ckpt, written at the end of each epoch and when training is interrupted."""
-    return ModelCheckpoint(
-        folder / "checkpoints",
-        filename="last",
-        enable_version_counter=False,
-        save_on_exception=True,
-        save_on_train_epoch_end=True,
-    )

@@ -218,6 +218,7 @@ def test_an_interrupted_pretraining_resumes_from_what_it_left(tmp_path: Path, ru
     ended = wait(process)
     assert ended.status == 130, ended.err
     assert "Traceback" not in ended.err
+    assert f"To go on: task=pretrain checkpoint={checkpoint}" in ended.err
     assert not (tmp_path / "made" / "results.json").exists()
 
     epoch = torch.load(checkpoint, weights_only=True)["epoch"]
