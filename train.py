@@ -14,7 +14,7 @@ from omegaconf import DictConfig, OmegaConf
 from simclr.checks import check
 from simclr.config import Config, register
 
-# Before torch is loaded: threads that spin while they wait starve a machine that does more than this.
+# Before torch is loaded: threads that spin while they wait starve a machine with other work to do.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 register()
