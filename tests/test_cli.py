@@ -76,7 +76,7 @@ def test_the_main_job_leaves_its_files_and_shows_its_table(tmp_path: Path) -> No
     assert table.strip() in ended.out
     for method in methods:
         assert re.search(rf"^\| {method} ", table, re.MULTILINE)
-    assert str(folder) in ended.out
+    assert "Results: made\n" in ended.out
     assert "Traceback" not in ended.err
 
 
