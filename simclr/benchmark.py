@@ -15,10 +15,10 @@ from simclr.results import (
     Row,
     Timing,
     by_method,
-    summarise,
     table,
     write_benchmark,
 )
+from simclr.tables import summarise
 from simclr.tasks import (
     Classified,
     Features,

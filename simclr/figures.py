@@ -9,7 +9,8 @@ import torch.nn.functional as F
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from simclr.results import SEED_SCRATCH, SEED_SIMCLR, Row, by_method, summarise
+from simclr.results import SEED_SCRATCH, SEED_SIMCLR, Row, by_method
+from simclr.tables import summarise
 
 mpl.rcParams.update(
     {"axes.spines.top": False, "axes.spines.right": False, "figure.dpi": 150, "font.size": 10}

@@ -1,4 +1,7 @@
-"""What a run found out: results.json, and tables over many runs of a method."""
+"""What a run found out: results.json, and a benchmark's table.
+
+`python -m simclr.results FOLDER...` compares finished runs (simclr/gather.py).
+"""
 
 import csv
 import json
@@ -11,7 +14,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from scipy.special import stdtrit
+from simclr.tables import SUMMARY_HEADER, markdown, summarise, summary_cells
 
 PACKAGES = ("simclr", "torch", "torchvision", "lightning", "hydra-core", "torchmetrics", "numpy")
 SEED_SIMCLR = 0.9194  # the original project: SimCLR, then 100 labels
@@ -69,34 +72,6 @@ class Row:
     labels_sha256: str
 
 
-@dataclass(frozen=True)
-class Summary:
-    """Accuracy of a method over its rows; sd and interval need at least two.
-
-    Attributes:
-        mean: fraction.
-        sd: sample standard deviation.
-        n: rows.
-        ci95: mean -+ t(0.975, n - 1) * sd / sqrt(n).
-    """
-
-    mean: float
-    sd: float | None
-    n: int
-    ci95: tuple[float, float] | None
-
-
-def summarise(values: Sequence[float]) -> Summary:
-    """Mean, sample sd, n and Student's 95 % interval of at least one value."""
-    n = len(values)
-    mean = sum(values) / n
-    if n == 1:
-        return Summary(mean, None, 1, None)
-    sd = (sum((value - mean) ** 2 for value in values) / (n - 1)) ** 0.5
-    half = float(stdtrit(n - 1, 0.975)) * sd / n**0.5
-    return Summary(mean, sd, n, (mean - half, mean + half))
-
-
 def by_method(rows: Iterable[Row]) -> dict[str, list[Row]]:
     """Rows of each method, methods in the order of their first row."""
     methods: dict[str, list[Row]] = {}
@@ -107,26 +82,12 @@ def by_method(rows: Iterable[Row]) -> dict[str, list[Row]]:
 
 def table(rows: Sequence[Row]) -> str:
     """The benchmark's table in Markdown, aligned so that it also reads as text."""
-    lines = [["method", "test accuracy", "sd", "n", "95 % interval", "seconds"]]
+    lines = []
     for method, own in by_method(rows).items():
         summary = summarise([row.test_accuracy for row in own])
         seconds = sum(row.seconds for row in own) / len(own)
-        lines.append(
-            [
-                method,
-                f"{summary.mean:.2%}",
-                "" if summary.sd is None else f"{summary.sd:.2%}",
-                str(summary.n),
-                "" if summary.ci95 is None else " to ".join(f"{x:.2%}" for x in summary.ci95),
-                f"{seconds:.1f}",
-            ]
-        )
-    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    padded = [
-        [cell.ljust(width) for cell, width in zip(line, widths, strict=True)] for line in lines
-    ]
-    rule = ["-" * width for width in widths]
-    return "\n".join(f"| {' | '.join(line)} |" for line in [padded[0], rule, *padded[1:]])
+        lines.append([method, *summary_cells(summary, ".2%"), f"{seconds:.1f}"])
+    return markdown(["method", "test accuracy", *SUMMARY_HEADER, "seconds"], lines)
 
 
 def write_result(folder: Path, result: Result, config: dict[str, Any]) -> None:
@@ -178,3 +139,9 @@ def git_state() -> dict[str, Any] | None:
         return {"commit": git("rev-parse", "HEAD"), "dirty": bool(git("status", "--porcelain"))}
     except (OSError, subprocess.CalledProcessError):
         return None
+
+
+if __name__ == "__main__":
+    from simclr.gather import main
+
+    raise SystemExit(main())

@@ -17,12 +17,12 @@ from simclr.results import (
     Timing,
     by_method,
     git_state,
-    summarise,
     table,
     write_benchmark,
     write_json,
     write_result,
 )
+from simclr.tables import summarise
 
 SHA = hashlib.sha256(b"3,5,11").hexdigest()
 RESULT = Result(
