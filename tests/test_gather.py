@@ -182,7 +182,7 @@ def test_best_is_lowest_for_losses_and_seconds(
 ) -> None:
     for temperature in (0.2, 0.5):
         config = Config(loss=LossConfig(temperature=temperature))
-        run(tmp_path / str(temperature), config, **{metric: 10 * temperature})
+        run(tmp_path / str(temperature), config, "pretrain", **{metric: 10 * temperature})
     rows = lines(gathered(tmp_path, "--metric", metric, "--format", "csv"))[1:]
     assert [row[1] for row in rows] == order
     assert " 5 " in gathered(tmp_path, "--metric", metric).out  # a plain number, not per cent
@@ -220,8 +220,8 @@ def test_parts_of_a_run_are_no_runs(tmp_path: Path, gathered: Gathered) -> None:
     for part in (done / ".hydra", done / "seed_0" / "checkpoints", done / "seed_1" / "checkpoints"):
         part.mkdir(parents=True)
     assert gathered(tmp_path).err == ""
-    for part in (".hydra", "seed_0/checkpoints"):
-        (tmp_path / "failed" / part).mkdir(parents=True)
+    for name in (".hydra", "seed_0/checkpoints"):
+        (tmp_path / "failed" / name).mkdir(parents=True)
     (line,) = gathered(tmp_path).err.splitlines()
     assert line.startswith(f"{tmp_path / 'failed'}: ")
 
