@@ -139,7 +139,7 @@ EXCLUDED = ("data", "task", "trainer", "experiment")  # each has tests of its ow
 def test_every_task_runs_with_every_choice(choices: list[str], tmp_path: Path) -> None:
     few = (
         *("data=synthetic", "data.train_images=60", "data.val_images=20", "data.test_images=20"),
-        *("data.image_size=16", "data.batch_size=32", "labels.per_class=1", "trainer=cpu"),
+        *("data.image_size=8", "data.batch_size=32", "labels.per_class=1", "trainer=cpu"),
         *("finetune.max_epochs=1", "supervised.max_epochs=1", "probe.every_steps=0"),
     )
     weights = f"encoder.weights={tmp_path}/pretrain/encoder.safetensors"
