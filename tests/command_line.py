@@ -60,14 +60,20 @@ def train(*arguments: str, folder: Path) -> Ended:
     """Run train.py in this process: the same file and the same way through it, imports excluded."""
     out, err = io.StringIO(), io.StringIO()
     OmegaConf.clear_resolver("unique")
-    with _as_before(folder), redirect_stdout(out), redirect_stderr(err):
+    traced = "hydra._internal.utils.is_under_debugger"  # coverage is no debugger
+    with (
+        _as_before(folder),
+        redirect_stdout(out),
+        redirect_stderr(err),
+        patch(traced, return_value=False),
+    ):
         sys.argv = [str(TRAIN), *arguments]
         try:
             runpy.run_path(str(TRAIN), run_name="__main__")
             status: object = 0
         except SystemExit as end:
             status = end.code
-    assert isinstance(status, int)
+    assert isinstance(status, int), f"exit status {status!r}\n{err.getvalue()}"
     return Ended(status, out.getvalue(), err.getvalue())
 
 
