@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from simclr.classification import extract_features
+from simclr.classifier import extract_features
 from simclr.encoders import Encoder
 from simclr.errors import SimclrError
 from simclr.results import (

@@ -2,8 +2,6 @@
 
 from dataclasses import dataclass, field
 
-from hydra.core.config_store import ConfigStore
-
 from simclr.augment_config import AugmentConfig
 
 
@@ -131,4 +129,6 @@ class Config:
 
 def register() -> None:
     """Make the schema known to Hydra; conf/config.yaml merges into it, so every key is checked."""
+    from hydra.core.config_store import ConfigStore  # here, so that inference needs no Hydra
+
     ConfigStore.instance().store(name="schema", node=Config)

@@ -5,7 +5,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from simclr.classification import Classifier
+from simclr.classifier import Classifier
 
 
 class _FromBytes(nn.Module):

@@ -15,7 +15,8 @@ from simclr.callbacks.checkpoints import LastCheckpoint, check_resumable
 from simclr.callbacks.clock import Clock
 from simclr.callbacks.linear_probe import LinearProbe, probe_accuracy
 from simclr.callbacks.progress import Progress
-from simclr.classification import Classifier, FineTune, LinearEval, extract_features
+from simclr.classification import FineTune, LinearEval
+from simclr.classifier import Classifier, extract_features
 from simclr.config import Config, FineTuneConfig
 from simclr.data.datamodule import ContrastiveDataModule, LabelledDataModule
 from simclr.data.images import LabelledImages

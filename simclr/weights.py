@@ -11,7 +11,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from simclr.classification import Classifier
+from simclr.classifier import Classifier
 from simclr.config import EncoderConfig
 from simclr.encoders import Encoder, build_encoder
 from simclr.errors import SimclrError
@@ -48,13 +48,34 @@ def load_encoder(path: Path | str) -> Encoder:
     return encoder.eval()
 
 
-def load_classifier(path: Path | str) -> Classifier:
+class TrainedClassifier(Classifier):
+    """A classifier that knows what it was trained on.
+
+    Attributes:
+        shape: (C, H, W) of its images.
+        classes: the name of each logit.
+    """
+
+    def __init__(
+        self,
+        encoder: Encoder,
+        norm: FeatureNorm | None,
+        shape: tuple[int, int, int],
+        classes: tuple[str, ...],
+    ) -> None:
+        super().__init__(encoder, len(classes), norm)
+        self.shape = shape
+        self.classes = classes
+
+
+def load_classifier(path: Path | str) -> TrainedClassifier:
     """The classifier in a file that `save_classifier` wrote, in eval mode, on the CPU.
 
-    Its input is images (B, C, H, W) as floats in [0, 1], its output logits (B, classes)::
+    Its input is images (B, *shape) as floats in [0, 1], its output logits (B, len(classes))::
 
         classifier = load_classifier("classifier.safetensors")
-        classes = classifier(images.float() / 255).argmax(1)
+        best = classifier(images.float() / 255).argmax(1)
+        names = [classifier.classes[index] for index in best]
 
     Raises:
         SimclrError: if the file is missing or is not such a file.
@@ -63,7 +84,13 @@ def load_classifier(path: Path | str) -> Classifier:
     with _rebuilding(path, "classifier"):
         normalised = "norm.mean" in tensors
         norm = FeatureNorm(tensors["norm.mean"], tensors["norm.sd"]) if normalised else None
-        classifier = Classifier(_described_encoder(metadata), len(metadata["classes"]), norm)
+        channels, height, width = metadata["shape"]
+        classifier = TrainedClassifier(
+            _described_encoder(metadata),
+            norm,
+            (channels, height, width),
+            tuple(metadata["classes"]),
+        )
         classifier.load_state_dict(tensors)
     return classifier.eval()
 

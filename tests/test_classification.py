@@ -11,7 +11,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from simclr.augment_config import AugmentConfig
-from simclr.classification import Classifier, FineTune, LinearEval, extract_features
+from simclr.classification import FineTune, LinearEval
+from simclr.classifier import Classifier, extract_features
 from simclr.config import Config, EncoderConfig, OptimizerConfig, TrainerConfig
 from simclr.data.datamodule import LabelledDataModule
 from simclr.data.images import LabelledImages

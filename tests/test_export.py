@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from simclr.classification import Classifier
+from simclr.classifier import Classifier
 from simclr.config import EncoderConfig
 from simclr.encoders import build_encoder
 from simclr.export import export_onnx

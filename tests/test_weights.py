@@ -12,7 +12,7 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from simclr.classification import Classifier
+from simclr.classifier import Classifier
 from simclr.config import EncoderConfig
 from simclr.encoders import Encoder, build_encoder
 from simclr.errors import SimclrError

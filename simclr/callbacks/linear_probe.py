@@ -6,7 +6,7 @@ import lightning as L
 from torch import Tensor
 
 from simclr.callbacks.clock import Clock
-from simclr.classification import extract_features
+from simclr.classifier import extract_features
 from simclr.data.images import LabelledImages
 from simclr.encoders import Encoder
 from simclr.probe import FeatureNorm, softmax_regression

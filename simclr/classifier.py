@@ -1,0 +1,48 @@
+"""Encoder and linear layer: what classification trains and a user takes away."""
+
+import torch
+from torch import Tensor, nn
+
+from simclr.encoders import Encoder
+from simclr.probe import FeatureNorm
+
+
+class Classifier(nn.Module):
+    """Encoder, an optional normalisation of its features, and a linear layer.
+
+    Args:
+        encoder: images to representations.
+        num_classes: C.
+        norm: applied to the representations; None leaves them as they are.
+    """
+
+    def __init__(self, encoder: Encoder, num_classes: int, norm: FeatureNorm | None = None) -> None:
+        super().__init__()
+        self.encoder = encoder
+        self.norm = norm or nn.Identity()
+        self.linear = nn.Linear(encoder.dim, num_classes)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Float images (B, C, H, W) in [0, 1] to logits (B, num_classes)."""
+        return self.classify(self.encoder(images))
+
+    def classify(self, features: Tensor) -> Tensor:
+        """Representations (B, D) to logits (B, num_classes)."""
+        logits: Tensor = self.linear(self.norm(features))
+        return logits
+
+
+@torch.inference_mode()
+def extract_features(encoder: Encoder, images: Tensor, batch_size: int = 1_000) -> Tensor:
+    """Representations of uint8 images (N, C, H, W) by the encoder in eval mode, float32 (N, D).
+
+    The encoder's mode is restored afterwards; its weights and statistics are not touched.
+    """
+    training = encoder.training
+    encoder.eval()
+    device = next(encoder.parameters()).device
+    batches = [
+        encoder(batch.to(device).float().div_(255)).float() for batch in images.split(batch_size)
+    ]
+    encoder.train(training)
+    return torch.cat(batches)
