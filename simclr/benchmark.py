@@ -4,11 +4,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import torch
+import torch.distributed as dist
 from torch import Tensor
 
 from simclr.classifier import extract_features
 from simclr.encoders import Encoder
 from simclr.errors import SimclrError
+from simclr.ranks import is_first
 from simclr.results import (
     SEED_SIMCLR,
     Result,
@@ -41,20 +43,28 @@ class Benchmark:
     """All that a benchmark found out.
 
     Attributes:
-        rows: one per trained classifier.
+        results: one per trained classifier.
         pretrained: one per pretraining seed.
         first: each method's classifier of the first seed and draw.
         test_features: representations of the test images by the first encoder.
     """
 
-    rows: Sequence[Row]
+    results: Sequence[Result]
     pretrained: Sequence[Pretrained]
     first: dict[str, Classified]
     test_features: Tensor
 
+    @property
+    def rows(self) -> list[Row]:
+        """The results as rows of a table."""
+        return [_row(result) for result in self.results]
+
 
 def benchmark(job: Job) -> Result:
-    """Compare the methods over pretraining seeds and label draws; write table and figures."""
+    """Compare the methods over pretraining seeds and label draws; write table and figures.
+
+    Where several processes share the pretraining, they divide the label draws among them.
+    """
     if job.splits.test is None:
         raise SimclrError("task=benchmark: this data set has no test images to score")
     seeds = job.config.pretrain_seeds or [job.config.seed]
@@ -66,19 +76,13 @@ def benchmark(job: Job) -> Result:
         one = replace(job, config=replace(job.config, seed=seed), folder=folder)
         pretrained.append(pretrain(one))
         classified += _classify(one, pretrained[-1].encoder)
-    first = {found.result.task: found for found in reversed(classified)}
-    rows = sorted(
-        (_row(found.result) for found in classified), key=lambda row: METHODS.index(row.method)
-    )
-    features = extract_features(pretrained[0].encoder, job.splits.test.first(MAP_IMAGES).images)
-    found = Benchmark(rows, pretrained, first, features.cpu())
-    with job.progress.stage("figures"):
-        _draw(job, found)
-    save_classified(job, first["linear_eval"])
-    text = report(job, found)
-    write_benchmark(job.folder, rows, text)
-    job.progress.say(f"\n{text}")
-    return _result(job, found)
+    results = _of_all_processes([found.result for found in classified])
+    if is_first():
+        first = {found.result.task: found for found in reversed(classified)}
+        images = job.splits.test.first(MAP_IMAGES).images
+        features = extract_features(pretrained[0].encoder, images)
+        _leave(job, Benchmark(results, pretrained, first, features.cpu()))
+    return _result(job, results, pretrained)
 
 
 def report(job: Job, found: Benchmark) -> str:
@@ -89,7 +93,7 @@ def report(job: Job, found: Benchmark) -> str:
     lines = [
         f"{len(job.splits.classes) * config.labels.per_class} labels ({config.labels.per_class} "
         f"per class), {config.labels.draws} label draws, {len(found.pretrained)} pretraining "
-        f"seed{'s' * (len(found.pretrained) > 1)}, {found.first['linear_eval'].result.n_test} "
+        f"seed{'s' * (len(found.pretrained) > 1)}, {found.results[0].n_test} "
         "test images",
         "",
         table(found.rows),
@@ -113,7 +117,10 @@ def _classify(job: Job, encoder: Encoder) -> list[Classified]:
         features = Features.of(encoder, job)
         random_features = Features.of(untrained, job)
     classified = []
-    for draw in range(config.labels.seed, config.labels.seed + config.labels.draws):
+    draws = range(config.labels.seed, config.labels.seed + config.labels.draws)
+    if dist.is_initialized():
+        draws = draws[dist.get_rank() :: dist.get_world_size()]
+    for draw in draws:
         random_encoder = linear_eval(job, untrained, random_features, draw)
         classified += [
             linear_eval(job, encoder, features, draw),
@@ -122,6 +129,19 @@ def _classify(job: Job, encoder: Encoder) -> list[Classified]:
             replace(random_encoder, result=replace(random_encoder.result, task="random_encoder")),
         ]
     return classified
+
+
+def _of_all_processes(own: list[Result]) -> list[Result]:
+    """In one order, however many processes there were."""
+    parts = [own]
+    if dist.is_initialized():
+        parts *= dist.get_world_size()
+        dist.all_gather_object(parts, own)
+
+    def place(result: Result) -> tuple[int, int, int]:
+        return METHODS.index(result.task), result.seed, result.labels.seed
+
+    return sorted((result for part in parts for result in part), key=place)
 
 
 def _row(result: Result) -> Row:
@@ -141,27 +161,33 @@ def _seconds_to_seed_accuracy(pretrained: Pretrained) -> float | None:
     return next(passed, None)
 
 
-def _result(job: Job, found: Benchmark) -> Result:
+def _result(job: Job, results: Sequence[Result], pretrained: Sequence[Pretrained]) -> Result:
     metrics = {}
-    for method, rows in by_method(found.rows).items():
+    for method, rows in by_method(map(_row, results)).items():
         prefix = "" if method == "linear_eval" else f"{method}_"
         metrics[f"{prefix}test_accuracy"] = summarise([row.test_accuracy for row in rows]).mean
         val = [row.val_accuracy for row in rows if row.val_accuracy is not None]
         if val:
             metrics[f"{prefix}val_accuracy"] = summarise(val).mean
-    seconds = sum(one.result.timing.fit_seconds for one in found.pretrained)
-    views = sum(
-        one.result.timing.fit_seconds * one.result.timing.views_per_second
-        for one in found.pretrained
-    )
-    metrics["pretrain_seconds"] = seconds / len(found.pretrained)
-    passed = [_seconds_to_seed_accuracy(one) for one in found.pretrained]
+    timings = [one.result.timing for one in pretrained]
+    seconds = sum(timing.fit_seconds for timing in timings)
+    views = sum(timing.fit_seconds * timing.views_per_second for timing in timings)
+    metrics["pretrain_seconds"] = seconds / len(pretrained)
+    passed = [_seconds_to_seed_accuracy(one) for one in pretrained]
     reached = [when for when in passed if when is not None]
     if len(reached) == len(passed):
         metrics["pretrain_seconds_to_0.9194"] = sum(reached) / len(reached)
-    first = found.first["linear_eval"].result
-    timing = Timing(seconds, views / seconds)
+    first, timing = results[0], Timing(seconds, views / seconds)
     return Result("benchmark", job.config.seed, metrics, first.labels, first.n_test, timing)
+
+
+def _leave(job: Job, found: Benchmark) -> None:
+    with job.progress.stage("figures"):
+        _draw(job, found)
+    save_classified(job, found.first["linear_eval"])
+    text = report(job, found)
+    write_benchmark(job.folder, found.rows, text)
+    job.progress.say(f"\n{text}")
 
 
 def _draw(job: Job, found: Benchmark) -> None:

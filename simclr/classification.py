@@ -19,9 +19,10 @@ class _Classification(L.LightningModule):
         super().__init__()
         self.classifier = classifier
         classes = classifier.linear.out_features
-        self.val_accuracy = MulticlassAccuracy(classes, average="micro")
-        self.test_accuracy = MulticlassAccuracy(classes, average="micro")
-        self.confusion = MulticlassConfusionMatrix(classes)
+        # Each process scores a classifier of its own: nothing to add up over processes.
+        self.val_accuracy = MulticlassAccuracy(classes, average="micro", sync_on_compute=False)
+        self.test_accuracy = MulticlassAccuracy(classes, average="micro", sync_on_compute=False)
+        self.confusion = MulticlassConfusionMatrix(classes, sync_on_compute=False)
 
     def validation_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
         inputs, labels = batch

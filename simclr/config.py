@@ -93,11 +93,11 @@ class TrainerConfig:
 
     max_epochs: int = 4
     accelerator: str = "auto"
-    devices: int | str = "auto"
+    devices: int | str = "auto"  # under torchrun: its number of processes, and of nodes
     num_nodes: int = 1
     strategy: str = "auto"
     precision: str = "auto"  # auto: bf16-mixed where the processor has it, else 32-true
-    sync_batchnorm: bool = False
+    sync_batchnorm: bool = True  # over the processes that share a batch
     log_every_n_steps: int = 10
 
 

@@ -52,7 +52,7 @@ class SimCLR(L.LightningModule):
             block_rows=self.loss_config.block_rows,
             gather=self.trainer.world_size > 1,
         )
-        self.log_dict({"loss": loss.detach(), "contrastive_accuracy": accuracy})
+        self.log_dict({"loss": loss.detach(), "contrastive_accuracy": accuracy}, sync_dist=True)
         return loss
 
     def configure_optimizers(self) -> OptimizerLRScheduler:

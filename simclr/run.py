@@ -10,6 +10,7 @@ from simclr.callbacks.progress import Progress
 from simclr.checks import check
 from simclr.config import Config, FineTuneConfig
 from simclr.data.splits import Splits, load_splits
+from simclr.ranks import is_first, world_size
 from simclr.results import Result, write_result
 from simclr.tasks import (
     Features,
@@ -37,7 +38,8 @@ def run(config: Config) -> Result:
         result = _do(Job(config, splits, folder, progress))
     finally:
         progress.close()
-    write_result(folder, result, asdict(config))
+    if is_first():
+        write_result(folder, result, asdict(config))
     if config.task != "benchmark":
         progress.say("\n".join(f"{name}: {value:.4f}" for name, value in result.metrics.items()))
     progress.say(f"Results: {folder}")
@@ -58,7 +60,8 @@ def _do(job: Job) -> Result:
         case task:
             encoder = given_encoder(job)
             classified = finetune(task, job, encoder, _stage(config), config.labels.seed)
-    save_classified(job, classified)
+    if is_first():
+        save_classified(job, classified)
     return classified.result
 
 
@@ -82,10 +85,12 @@ def _images(config: Config, splits: Splits) -> int:
         return settings.max_epochs * (labelled // batch) * batch
 
     batch = config.data.batch_size
+    processes = world_size(config.trainer.devices, config.trainer.num_nodes)
     pretraining = 2 * config.trainer.max_epochs * (len(splits.unlabelled) // batch) * batch
     match config.task:
         case "benchmark":
-            draws = config.labels.draws * (stage(config.finetune) + stage(config.supervised))
+            draws = -(-config.labels.draws // processes)  # which the processes share
+            draws *= stage(config.finetune) + stage(config.supervised)
             return len(config.pretrain_seeds or [0]) * (pretraining + draws)
         case "pretrain":
             return pretraining

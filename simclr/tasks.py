@@ -28,6 +28,7 @@ from simclr.export import export_onnx
 from simclr.heads import build_head
 from simclr.pretraining import SimCLR
 from simclr.probe import FeatureNorm
+from simclr.ranks import is_first
 from simclr.results import Labels, Result, Timing
 from simclr.trainer import build_logger, build_trainer, decisions, local_trainer
 from simclr.views import build_views
@@ -163,7 +164,8 @@ def pretrain(job: Job) -> Pretrained:
         trainer.fit(module, data, ckpt_path=config.checkpoint, weights_only=True)
     metrics = _logged(trainer)
     metrics.pop("probe_accuracy", None)
-    save_encoder(job.folder / "encoder.safetensors", encoder, config.encoder, splits.shape[0])
+    if is_first():
+        save_encoder(job.folder / "encoder.safetensors", encoder, config.encoder, splits.shape[0])
     if splits.val is not None:
         metrics["val_accuracy"] = probe_accuracy(
             encoder, splits.unlabelled, labelled, splits.val, config.probe.l2
@@ -216,10 +218,12 @@ def finetune(
         label_smoothing=settings.label_smoothing,
     )
     clock = Clock()
-    trainer = build_trainer(
+    trainer = local_trainer(
         config,
+        clock,
+        job.progress,
         max_epochs=settings.max_epochs,
-        callbacks=[clock, job.progress],
+        precision=config.trainer.precision,
         logger=build_logger(config.logger, job.folder) if config.task == task else False,
     )
     labels = _labels(job, label_seed, chosen)

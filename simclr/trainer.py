@@ -3,16 +3,25 @@
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal, cast
+from typing import Any, Literal, cast
 
 import lightning as L
 import torch
 from lightning.fabric.plugins.environments.lightning import LightningEnvironment
 from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger
 
-from simclr.config import Config
+from simclr.config import Config, TrainerConfig
+from simclr.ranks import by_torchrun, local_rank
+from simclr.sync_batchnorm import SyncBatchNormOnCPU
 
 Precision = Literal["32-true", "bf16-mixed", "16-mixed"]
+
+_PLAIN: dict[str, Any] = {  # nothing that costs time unless asked for
+    "enable_progress_bar": False,
+    "enable_model_summary": False,
+    "use_distributed_sampler": False,
+    "num_sanity_val_steps": 0,
+}
 
 
 def resolve_precision(precision: str, accelerator: str) -> Precision:
@@ -47,7 +56,7 @@ def build_trainer(
     logger: Logger | bool = False,
     checkpointing: bool = False,
 ) -> L.Trainer:
-    """A Trainer on the configured devices, with nothing that costs time unless asked for.
+    """A Trainer on the configured devices, or with the processes that torchrun has started.
 
     Args:
         config: its `trainer` part is used.
@@ -57,47 +66,74 @@ def build_trainer(
         checkpointing: whether checkpoints may be written.
     """
     settings = config.trainer
+    devices: Any = settings.devices
+    nodes = settings.num_nodes
+    if by_torchrun():
+        devices = int(os.environ["LOCAL_WORLD_SIZE"])
+        nodes = int(os.environ["WORLD_SIZE"]) // devices
+    elif devices == 1:
+        devices = _own_device(settings)
+    synchronised = settings.sync_batchnorm
+    on_cpu = synchronised and not _on_gpu(settings)
     return L.Trainer(
         accelerator=settings.accelerator,
-        devices=settings.devices,
-        num_nodes=settings.num_nodes,
+        devices=devices,
+        num_nodes=nodes,
         strategy=settings.strategy,
+        sync_batchnorm=synchronised and not on_cpu,
+        plugins=[SyncBatchNormOnCPU()] if on_cpu else None,
         precision=resolve_precision(settings.precision, settings.accelerator),
-        sync_batchnorm=settings.sync_batchnorm,
         max_epochs=max_epochs,
         log_every_n_steps=settings.log_every_n_steps,
         callbacks=list(callbacks),
         logger=logger,
         enable_checkpointing=checkpointing,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-        use_distributed_sampler=False,
-        check_val_every_n_epoch=max_epochs,  # once, with the last weights
-        num_sanity_val_steps=0,
+        **_PLAIN,
     )
 
 
-def local_trainer(config: Config, *callbacks: L.Callback) -> L.Trainer:
-    """A Trainer of one epoch in full precision, in this process alone and on its own device.
+def local_trainer(
+    config: Config,
+    *callbacks: L.Callback,
+    max_epochs: int = 1,
+    precision: str = "32-true",
+    logger: Logger | bool = False,
+) -> L.Trainer:
+    """A Trainer in this process alone, on its own device, whatever other processes there are.
 
-    For what is too small to share: each process of a distributed job does all of it.
+    For what is too small to share: a few labelled images.
     """
-    rank = int(os.environ.get("LOCAL_RANK", "0"))
-    accelerator = config.trainer.accelerator
-    on_gpu = torch.cuda.is_available() and accelerator != "cpu"
+    settings = config.trainer
     return L.Trainer(
-        accelerator=accelerator,
-        devices=[rank] if on_gpu else 1,
+        accelerator=settings.accelerator,
+        devices=_own_device(settings),
         plugins=[LightningEnvironment()],
-        max_epochs=1,
+        precision=resolve_precision(precision, settings.accelerator),
+        max_epochs=max_epochs,
+        log_every_n_steps=settings.log_every_n_steps,
         callbacks=list(callbacks),
-        logger=False,
+        logger=logger,
         enable_checkpointing=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-        use_distributed_sampler=False,
-        num_sanity_val_steps=0,
+        check_val_every_n_epoch=max_epochs,  # once, with the last weights
+        **_PLAIN,
     )
+
+
+def _on_gpu(settings: TrainerConfig) -> bool:
+    return torch.cuda.is_available() and settings.accelerator != "cpu"
+
+
+def _own_device(settings: TrainerConfig) -> int | list[int]:
+    """One device: by the process's place in its run, or its job's turn in a sweep side by side."""
+    if not _on_gpu(settings):
+        return 1
+    chosen = str(settings.devices)
+    if "," in chosen:
+        gpus = [int(gpu) for gpu in chosen.split(",") if gpu]
+    else:
+        gpus = list(range(torch.cuda.device_count()))
+    turn = local_rank() + int(os.environ.get("SIMCLR_GPU", "0"))
+    return [gpus[turn % len(gpus)]]
 
 
 def decisions(trainer: L.Trainer) -> str:

@@ -33,8 +33,8 @@ def run_ranks(
         RuntimeError: A rank failed; holds its traceback.
         TimeoutError: The ranks did not finish in time.
     """
-    # Imported once for all ranks of all tests; DistributedDataParallel imports the second.
-    multiprocessing.set_forkserver_preload(["torch", "torch._dynamo"])
+    # Imported once for all ranks of all tests; DistributedDataParallel imports the first.
+    multiprocessing.set_forkserver_preload(["torch._dynamo", "simclr.run"])
     context = multiprocessing.get_context("forkserver")
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)

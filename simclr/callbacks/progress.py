@@ -1,6 +1,5 @@
 """One progress bar for the whole job, however many trainings it has."""
 
-import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -8,6 +7,8 @@ from typing import Any
 
 import lightning as L
 from tqdm import tqdm
+
+from simclr.ranks import is_first
 
 
 class Progress(L.Callback):
@@ -20,7 +21,7 @@ class Progress(L.Callback):
     """
 
     def __init__(self, total: int) -> None:
-        self.first = int(os.environ.get("RANK", os.environ.get("LOCAL_RANK", "0"))) == 0
+        self.first = is_first()
         self.interactive = sys.stderr.isatty()
         self.bar = tqdm(
             total=total,
