@@ -2,7 +2,6 @@
 
 import os
 import sys
-import uuid
 from pathlib import Path
 from typing import cast
 
@@ -13,12 +12,15 @@ from omegaconf import DictConfig, OmegaConf
 
 from simclr.checks import check
 from simclr.config import Config, register
+from simclr.ranks import is_first, run_name
 
 # Before torch is loaded: threads that spin while they wait starve a machine with other work to do.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 register()
-OmegaConf.register_new_resolver("unique", lambda: uuid.uuid4().hex[:6], use_cache=True)
+os.environ["SIMCLR_RUN"] = run_name()  # of the output folder; the jobs of a sweep inherit it
+if not is_first():
+    sys.argv += ["hydra.output_subdir=null", "hydra/hydra_logging=none"]
 
 
 @hydra.main(config_path="conf", config_name="config", version_base="1.3")

@@ -59,7 +59,6 @@ def wait(process: "subprocess.Popen[str]") -> Ended:
 def train(*arguments: str, folder: Path) -> Ended:
     """Run train.py in this process: the same file and the same way through it, imports excluded."""
     out, err = io.StringIO(), io.StringIO()
-    OmegaConf.clear_resolver("unique")
     traced = "hydra._internal.utils.is_under_debugger"  # coverage is no debugger
     with (
         _as_before(folder),
