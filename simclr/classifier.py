@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor, nn
 
+from simclr.data.batches import EVAL_BATCH
 from simclr.encoders import Encoder
 from simclr.probe import FeatureNorm
 
@@ -33,7 +34,7 @@ class Classifier(nn.Module):
 
 
 @torch.inference_mode()
-def extract_features(encoder: Encoder, images: Tensor, batch_size: int = 1_000) -> Tensor:
+def extract_features(encoder: Encoder, images: Tensor, batch_size: int = EVAL_BATCH) -> Tensor:
     """Representations of uint8 images (N, C, H, W) by the encoder in eval mode, float32 (N, D).
 
     The encoder's mode is restored afterwards; its weights and statistics are not touched.

@@ -6,12 +6,10 @@ import lightning as L
 import torch
 from torch import Tensor
 
-from simclr.data.batches import EvalBatches, TrainBatches
+from simclr.data.batches import EVAL_BATCH, EvalBatches, TrainBatches
 from simclr.data.images import LabelledImages
 from simclr.errors import SimclrError
 from simclr.views import Views
-
-EVAL_BATCH = 1_000
 
 
 def to_float(images: Tensor) -> Tensor:
