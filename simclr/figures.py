@@ -107,7 +107,7 @@ def embedding_figure(features: Tensor, labels: Tensor, classes: Sequence[str], p
     from sklearn.manifold import TSNE
 
     points = TSNE(
-        perplexity=min(30, (len(features) - 1) / 3), init="pca", random_state=0
+        perplexity=min(30, (len(features) - 1) / 3), init="pca", max_iter=500, random_state=0
     ).fit_transform(features.numpy())
     figure = Figure(figsize=(6, 5.4), layout="constrained")
     axis = figure.subplots()
