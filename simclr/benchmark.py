@@ -7,8 +7,6 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from simclr.classifier import extract_features
-from simclr.encoders import Encoder
 from simclr.errors import SimclrError
 from simclr.ranks import is_first
 from simclr.results import (
@@ -75,13 +73,14 @@ def benchmark(job: Job) -> Result:
         folder.mkdir(exist_ok=True)
         one = replace(job, config=replace(job.config, seed=seed), folder=folder)
         pretrained.append(pretrain(one))
-        classified += _classify(one, pretrained[-1].encoder)
+        classified += _classify(one, pretrained[-1])
     results = _of_all_processes([found.result for found in classified])
     if is_first():
         first = {found.result.task: found for found in reversed(classified)}
-        images = job.splits.test.first(MAP_IMAGES).images
-        features = extract_features(pretrained[0].encoder, images)
-        _leave(job, Benchmark(results, pretrained, first, features.cpu()))
+        test = pretrained[0].features.test
+        assert test is not None
+        features = test.images[:MAP_IMAGES].cpu()
+        _leave(job, Benchmark(results, pretrained, first, features))
     return _result(job, results, pretrained)
 
 
@@ -110,12 +109,10 @@ def report(job: Job, found: Benchmark) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _classify(job: Job, encoder: Encoder) -> list[Classified]:
-    config = job.config
+def _classify(job: Job, pretrained: Pretrained) -> list[Classified]:
+    config, encoder = job.config, pretrained.encoder
     untrained = new_encoder(job)
-    with job.progress.stage("features"):
-        features = Features.of(encoder, job)
-        random_features = Features.of(untrained, job)
+    random_features = Features(untrained, job)
     classified = []
     draws = range(config.labels.seed, config.labels.seed + config.labels.draws)
     if dist.is_initialized():
@@ -123,7 +120,7 @@ def _classify(job: Job, encoder: Encoder) -> list[Classified]:
     for draw in draws:
         random_encoder = linear_eval(job, untrained, random_features, draw)
         classified += [
-            linear_eval(job, encoder, features, draw),
+            linear_eval(job, encoder, pretrained.features, draw),
             finetune("finetune", job, encoder, config.finetune, draw),
             finetune("supervised", job, untrained, config.supervised, draw),
             replace(random_encoder, result=replace(random_encoder.result, task="random_encoder")),

@@ -4,6 +4,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from simclr.data.images import LabelledImages
+
 
 class FeatureNorm(nn.Module):
     """Standardise features by statistics of unlabelled ones, then scale each to unit length.
@@ -65,3 +67,21 @@ def softmax_regression(
 
     optimizer.step(objective)  # which asks for gradients, wherever it is called
     return weight.detach().to(features.dtype), bias.detach().to(features.dtype)
+
+
+def fitted_accuracy(
+    norm: FeatureNorm, train: LabelledImages, scored: LabelledImages, l2: float
+) -> float:
+    """Fit a softmax regression to the features `train`, and return its accuracy on `scored`.
+
+    Args:
+        norm: applied to both.
+        train: features (N, D) in the place of images.
+        scored: features (M, D), likewise.
+        l2: strength of the penalty on the weights.
+    """
+    features = norm(train.images)
+    classes = int(train.labels.max()) + 1
+    weight, bias = softmax_regression(features, train.labels.to(features.device), classes, l2)
+    predicted = (norm(scored.images) @ weight.T + bias).argmax(1)
+    return float((predicted.cpu() == scored.labels).float().mean())

@@ -55,7 +55,7 @@ def _do(job: Job) -> Result:
             return pretrain(job).result
         case "linear_eval":
             encoder = given_encoder(job)
-            features = Features.of(encoder, job)
+            features = Features(encoder, job)
             classified = linear_eval(job, encoder, features, config.labels.seed)
         case task:
             encoder = given_encoder(job)

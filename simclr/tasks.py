@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from copy import deepcopy
 from dataclasses import dataclass, replace
+from functools import cached_property
 from math import isfinite
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from torch import Tensor
 
 from simclr.callbacks.checkpoints import LastCheckpoint, check_resumable
 from simclr.callbacks.clock import Clock
-from simclr.callbacks.linear_probe import LinearProbe, probe_accuracy
+from simclr.callbacks.linear_probe import LinearProbe
 from simclr.callbacks.progress import Progress
 from simclr.classification import FineTune, LinearEval
 from simclr.classifier import Classifier, extract_features
@@ -27,7 +28,7 @@ from simclr.errors import SimclrError
 from simclr.export import export_onnx
 from simclr.heads import build_head
 from simclr.pretraining import SimCLR
-from simclr.probe import FeatureNorm
+from simclr.probe import FeatureNorm, fitted_accuracy
 from simclr.ranks import is_first
 from simclr.results import Labels, Result, Timing
 from simclr.trainer import build_logger, build_trainer, decisions, local_trainer
@@ -45,6 +46,47 @@ class Job:
     progress: Progress
 
 
+class Features:
+    """Representations by one frozen encoder, float32 (N, D), for all draws.
+
+    Each part is computed when it is first asked for, and kept.
+
+    Args:
+        encoder: moved to the device that `job` trains on.
+        job: whose images.
+    """
+
+    def __init__(self, encoder: Encoder, job: Job) -> None:
+        self.encoder = encoder.to(local_trainer(job.config).strategy.root_device)
+        self.splits = job.splits
+
+    @cached_property
+    def norm(self) -> FeatureNorm:
+        """With the statistics of the unlabelled images."""
+        unlabelled = self.splits.unlabelled
+        if unlabelled is self.splits.train.images:
+            return FeatureNorm.of(self.train)
+        return FeatureNorm.of(extract_features(self.encoder, unlabelled))
+
+    @cached_property
+    def train(self) -> Tensor:
+        """Of all images that label draws come from."""
+        return extract_features(self.encoder, self.splits.train.images)
+
+    @cached_property
+    def val(self) -> LabelledImages | None:
+        """Of the validation images, with their labels."""
+        return self._of(self.splits.val)
+
+    @cached_property
+    def test(self) -> LabelledImages | None:
+        """Of the test images, with their labels."""
+        return self._of(self.splits.test)
+
+    def _of(self, part: LabelledImages | None) -> LabelledImages | None:
+        return part and LabelledImages(extract_features(self.encoder, part.images), part.labels)
+
+
 @dataclass(frozen=True)
 class Pretrained:
     """An encoder, how it was come by, and what was seen on the way.
@@ -53,6 +95,7 @@ class Pretrained:
     """
 
     encoder: Encoder
+    features: Features
     result: Result
     history: Sequence[tuple[float, float]]
 
@@ -64,32 +107,6 @@ class Classified:
     classifier: Classifier
     result: Result
     confusion: Tensor
-
-
-@dataclass(frozen=True)
-class Features:
-    """Representations by one frozen encoder, float32 (N, D) each, computed once for all draws."""
-
-    norm: FeatureNorm
-    train: Tensor
-    val: LabelledImages | None
-    test: LabelledImages | None
-
-    @classmethod
-    def of(cls, encoder: Encoder, job: Job) -> "Features":
-        """Features of all images of a job."""
-        splits = job.splits
-        encoder = encoder.to(local_trainer(job.config).strategy.root_device)
-        train = extract_features(encoder, splits.train.images)
-        same = splits.unlabelled is splits.train.images
-        unlabelled = train if same else extract_features(encoder, splits.unlabelled)
-
-        def part(images: LabelledImages | None) -> LabelledImages | None:
-            if images is None:
-                return None
-            return LabelledImages(extract_features(encoder, images.images), images.labels)
-
-        return cls(FeatureNorm.of(unlabelled), train, part(splits.val), part(splits.test))
 
 
 def new_encoder(job: Job) -> Encoder:
@@ -166,14 +183,16 @@ def pretrain(job: Job) -> Pretrained:
     metrics.pop("probe_accuracy", None)
     if is_first():
         save_encoder(job.folder / "encoder.safetensors", encoder, config.encoder, splits.shape[0])
-    if splits.val is not None:
-        metrics["val_accuracy"] = probe_accuracy(
-            encoder, splits.unlabelled, labelled, splits.val, config.probe.l2
+    features = Features(encoder, job)
+    if features.val is not None:
+        seen = LabelledImages(features.train[chosen], labelled.labels)
+        metrics["val_accuracy"] = fitted_accuracy(
+            features.norm, seen, features.val, config.probe.l2
         )
     timing = Timing(clock.seconds, views_per_step * trainer.global_step / clock.seconds)
     labels = _labels(job, config.labels.seed, chosen)
     result = Result("pretrain", config.seed, metrics, labels, 0, timing)
-    return Pretrained(encoder.eval(), result, probe.history if probe else [])
+    return Pretrained(encoder.eval(), features, result, probe.history if probe else [])
 
 
 def linear_eval(job: Job, encoder: Encoder, features: Features, label_seed: int) -> Classified:

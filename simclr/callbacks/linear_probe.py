@@ -9,7 +9,7 @@ from simclr.callbacks.clock import Clock
 from simclr.classifier import extract_features
 from simclr.data.images import LabelledImages
 from simclr.encoders import Encoder
-from simclr.probe import FeatureNorm, softmax_regression
+from simclr.probe import FeatureNorm, fitted_accuracy
 
 
 def probe_accuracy(
@@ -25,11 +25,10 @@ def probe_accuracy(
         l2: strength of the penalty on the weights.
     """
     norm = FeatureNorm.of(extract_features(encoder, unlabelled))
-    features = norm(extract_features(encoder, train.images))
-    classes = int(train.labels.max()) + 1
-    weight, bias = softmax_regression(features, train.labels.to(features.device), classes, l2)
-    logits = norm(extract_features(encoder, val.images)) @ weight.T + bias
-    return float((logits.argmax(1).cpu() == val.labels).float().mean())
+    seen, scored = (
+        LabelledImages(extract_features(encoder, part.images), part.labels) for part in (train, val)
+    )
+    return fitted_accuracy(norm, seen, scored, l2)
 
 
 class LinearProbe(L.Callback):
