@@ -2,13 +2,15 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import product
 
 import torch
 import torch.distributed as dist
 from torch import Tensor
 
 from simclr.errors import SimclrError
-from simclr.ranks import is_first
+from simclr.ledger import Ledger
+from simclr.ranks import is_first, rank, world_size
 from simclr.results import (
     SEED_SIMCLR,
     Result,
@@ -20,7 +22,6 @@ from simclr.results import (
 )
 from simclr.tables import summarise
 from simclr.tasks import (
-    Classified,
     Features,
     Job,
     Pretrained,
@@ -31,6 +32,7 @@ from simclr.tasks import (
     save_classified,
 )
 from simclr.views import build_views
+from simclr.weights import load_encoder
 
 METHODS = ("linear_eval", "finetune", "supervised", "random_encoder")
 MAP_IMAGES = 2_000
@@ -41,15 +43,15 @@ class Benchmark:
     """All that a benchmark found out.
 
     Attributes:
-        results: one per trained classifier.
+        results: one per trained classifier; the first is of linear_eval.
         pretrained: one per pretraining seed.
-        first: each method's classifier of the first seed and draw.
+        confusion: (true, predicted), of the first classifier on the test images.
         test_features: representations of the test images by the first encoder.
     """
 
     results: Sequence[Result]
     pretrained: Sequence[Pretrained]
-    first: dict[str, Classified]
+    confusion: Tensor
     test_features: Tensor
 
     @property
@@ -66,21 +68,23 @@ def benchmark(job: Job) -> Result:
     if job.splits.test is None:
         raise SimclrError("task=benchmark: this data set has no test images to score")
     seeds = job.config.pretrain_seeds or [job.config.seed]
+    ledger = Ledger(job.folder, job.config, rank())
     pretrained: list[Pretrained] = []
-    classified: list[Classified] = []
+    results: list[Result] = []
     for seed in seeds:
         folder = job.folder if len(seeds) == 1 else job.folder / f"seed_{seed}"
         folder.mkdir(exist_ok=True)
         one = replace(job, config=replace(job.config, seed=seed), folder=folder)
-        pretrained.append(pretrain(one))
-        classified += _classify(one, pretrained[-1])
-    results = _of_all_processes([found.result for found in classified])
+        pretrained.append(_pretrained(one, ledger))
+        first = job if seed == seeds[0] else None
+        results += _classify(one, pretrained[-1], ledger, first)
+    results = _of_all_processes(results)
     if is_first():
-        first = {found.result.task: found for found in reversed(classified)}
+        confusion = torch.tensor(ledger.beside(results[0]))
         test = pretrained[0].features.test
         assert test is not None
         features = test.images[:MAP_IMAGES].cpu()
-        _leave(job, Benchmark(results, pretrained, first, features))
+        _leave(job, Benchmark(results, pretrained, confusion, features))
     return _result(job, results, pretrained)
 
 
@@ -109,23 +113,49 @@ def report(job: Job, found: Benchmark) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _classify(job: Job, pretrained: Pretrained) -> list[Classified]:
+def _pretrained(job: Job, ledger: Ledger) -> Pretrained:
+    """From the ledger, but where processes share the work they meet in the pretraining."""
+    config = job.config
+    done = ledger.find("pretrain", config.seed, config.labels.seed)
+    if done is None or world_size(config.trainer.devices, config.trainer.num_nodes) > 1:
+        made = pretrain(job)
+        ledger.add(made.result, beside=made.history)
+        return made
+    encoder = load_encoder(job.folder / "encoder.safetensors")
+    history = [(seconds, accuracy) for seconds, accuracy in ledger.beside(done)]
+    return Pretrained(encoder, Features(encoder, job), done, history)
+
+
+def _classify(
+    job: Job, pretrained: Pretrained, ledger: Ledger, first: Job | None = None
+) -> list[Result]:
+    """Add to the ledger what it lacks; the job `first` keeps the first classifier."""
     config, encoder = job.config, pretrained.encoder
     untrained = new_encoder(job)
     random_features = Features(untrained, job)
-    classified = []
     draws = range(config.labels.seed, config.labels.seed + config.labels.draws)
     if dist.is_initialized():
         draws = draws[dist.get_rank() :: dist.get_world_size()]
-    for draw in draws:
-        random_encoder = linear_eval(job, untrained, random_features, draw)
-        classified += [
-            linear_eval(job, encoder, pretrained.features, draw),
-            finetune("finetune", job, encoder, config.finetune, draw),
-            finetune("supervised", job, untrained, config.supervised, draw),
-            replace(random_encoder, result=replace(random_encoder.result, task="random_encoder")),
-        ]
-    return classified
+    results = []
+    for draw, method in product(draws, METHODS):
+        result = ledger.find(method, config.seed, draw)
+        if result is None:
+            match method:
+                case "linear_eval":
+                    found = linear_eval(job, encoder, pretrained.features, draw)
+                case "finetune":
+                    found = finetune(method, job, encoder, config.finetune, draw)
+                case "supervised":
+                    found = finetune(method, job, untrained, config.supervised, draw)
+                case _:
+                    found = linear_eval(job, untrained, random_features, draw)
+            result, beside = replace(found.result, task=method), None
+            if first is not None and (method, draw) == ("linear_eval", config.labels.seed):
+                save_classified(first, found)
+                beside = found.confusion.tolist()
+            ledger.add(result, beside)
+        results.append(result)
+    return results
 
 
 def _of_all_processes(own: list[Result]) -> list[Result]:
@@ -181,7 +211,6 @@ def _result(job: Job, results: Sequence[Result], pretrained: Sequence[Pretrained
 def _leave(job: Job, found: Benchmark) -> None:
     with job.progress.stage("figures"):
         _draw(job, found)
-    save_classified(job, found.first["linear_eval"])
     text = report(job, found)
     write_benchmark(job.folder, found.rows, text)
     job.progress.say(f"\n{text}")
@@ -202,9 +231,7 @@ def _draw(job: Job, found: Benchmark) -> None:
     history = found.pretrained[0].history
     if history:
         figures.history_figure(history, folder / "pretraining.png", reference)
-    figures.confusion_figure(
-        found.first["linear_eval"].confusion, splits.classes, folder / "confusion.png"
-    )
+    figures.confusion_figure(found.confusion, splits.classes, folder / "confusion.png")
     assert splits.test is not None
     labels = splits.test.labels[: len(found.test_features)]
     figures.embedding_figure(found.test_features, labels, splits.classes, folder / "embedding.png")

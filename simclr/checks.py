@@ -55,6 +55,7 @@ AT_LEAST: dict[str, float] = {
     "trainer.max_epochs": 1,
     "trainer.num_nodes": 1,
     "trainer.log_every_n_steps": 1,
+    "trainer.checkpoint_seconds": 0,
 }
 
 BELOW_ONE = (
@@ -65,14 +66,20 @@ BELOW_ONE = (
 )
 
 
-def check(config: Config) -> None:
+def check(config: Config, fresh_folder: bool = False) -> None:
     """Refuse a configuration that cannot work.
+
+    Args:
+        config: all of it.
+        fresh_folder: whether `output_dir` is a new folder that nobody named.
 
     Raises:
         SimclrError: listing everything that is wrong: key, value given, and what is allowed.
     """
     problems = [*_unknown(config), *_choices(config), *_ranges(config)]
     problems += [*check_augment(config.augment), *_combinations(config)]
+    if fresh_folder and config.checkpoint == "auto":
+        problems.append("checkpoint=auto: needs output_dir=FOLDER, the run to go on with")
     if problems:
         count = "1 problem" if len(problems) == 1 else f"{len(problems)} problems"
         raise SimclrError(f"The configuration has {count}:\n  " + "\n  ".join(problems))
@@ -144,10 +151,16 @@ def _combinations(config: Config) -> Iterator[str]:
         yield f"encoder.weights={weights}: must be null for task=supervised, which has none"
     for key in ("encoder.weights", "checkpoint"):
         path = _get(config, key)
-        if path is not None and not Path(path).is_file():
+        if path not in (None, "auto" if key == "checkpoint" else None) and not Path(path).is_file():
             yield f"{key}={path}: no such file"
-    if config.checkpoint is not None and config.task != "pretrain":
-        yield f"checkpoint={config.checkpoint}: only task=pretrain resumes; must be null"
+    if config.checkpoint not in (None, "auto"):
+        if config.task == "linear_eval":
+            yield f"checkpoint={config.checkpoint}: must be null or auto for task=linear_eval"
+        elif config.task == "benchmark" and len(config.pretrain_seeds or [0]) > 1:
+            yield (
+                f"checkpoint={config.checkpoint}: must be null or auto where there are several "
+                f"pretrain_seeds={config.pretrain_seeds}"
+            )
     if config.export is not None and config.task == "pretrain":
         yield f"export={config.export}: must be null for task=pretrain, which has no classifier"
     if config.trainer.accelerator == "gpu" and not _gpu_is_there():

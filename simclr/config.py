@@ -99,6 +99,7 @@ class TrainerConfig:
     precision: str = "auto"  # auto: bf16-mixed where the processor has it, else 32-true
     sync_batchnorm: bool = True  # over the processes that share a batch
     log_every_n_steps: int = 10
+    checkpoint_seconds: float = 30.0  # between two checkpoints
 
 
 @dataclass
@@ -109,7 +110,7 @@ class Config:
     seed: int = 0
     pretrain_seeds: list[int] | None = None  # benchmark: null means [seed]
     output_dir: str = "outputs"
-    checkpoint: str | None = None  # resume from this file
+    checkpoint: str | None = None  # go on from this file; auto: with the run in output_dir
     export: str | None = None  # onnx
     labels: LabelsConfig = field(default_factory=LabelsConfig)
     data: DataConfig = field(default_factory=DataConfig)

@@ -25,6 +25,7 @@ BOOKKEEPING = {  # without influence on a trained model
     "pretrain_seeds",
     "labels.draws",
     "trainer.log_every_n_steps",
+    "trainer.checkpoint_seconds",
 }
 
 
@@ -97,7 +98,7 @@ def read(folder: Path) -> list[Sample]:
             "metrics": dict(metrics),
             "timing": dict(timing),
         }:
-            settings = {key: value for key, value in _flat(config) if key not in BOOKKEEPING}
+            settings = {key: value for key, value in flat(config) if key not in BOOKKEEPING}
         case _:
             raise ValueError("results.json lacks task, config, metrics or timing")
     if task != "benchmark":
@@ -211,11 +212,11 @@ def _metric(samples: Sequence[Sample], wanted: str | None) -> str:
     return metric
 
 
-def _flat(config: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
+def flat(config: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
     """Dotted keys, and values as text."""
     for key, value in config.items():
         if isinstance(value, dict):
-            yield from _flat(value, f"{prefix}{key}.")
+            yield from flat(value, f"{prefix}{key}.")
         else:
             yield f"{prefix}{key}", value if isinstance(value, str) else json.dumps(value)
 

@@ -42,8 +42,10 @@ class SimCLR(L.LightningModule):
         representations: Tensor = self.encoder(images)
         return representations
 
-    def training_step(self, views: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
-        z0, z1 = self.head(self.encoder(torch.cat(views))).chunk(2)
+    def training_step(self, views: tuple[Tensor, Tensor], batch_idx: int) -> dict[str, Tensor]:
+        """The loss, and for callbacks the projections of both views, (2B, D)."""
+        projections = self.head(self.encoder(torch.cat(views)))
+        z0, z1 = projections.chunk(2)
         loss, accuracy = nt_xent_with_accuracy(
             z0,
             z1,
@@ -53,7 +55,7 @@ class SimCLR(L.LightningModule):
             gather=self.trainer.world_size > 1,
         )
         self.log_dict({"loss": loss.detach(), "contrastive_accuracy": accuracy}, sync_dist=True)
-        return loss
+        return {"loss": loss, "projections": projections.detach()}
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         config = self.optimizer_config

@@ -8,8 +8,8 @@ import json
 import os
 import platform
 import subprocess
-from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -100,6 +100,27 @@ def write_result(folder: Path, result: Result, config: dict[str, Any]) -> None:
         "git": git_state(),
     }
     write_json(folder / "results.json", content)
+
+
+def read_result(folder: Path) -> tuple[Result, dict[str, Any]]:
+    """The result in a folder that `write_result` wrote to, and the configuration of its run.
+
+    Raises:
+        OSError, ValueError, KeyError, TypeError: if there is none.
+    """
+    content = json.loads((folder / "results.json").read_text())
+    return as_result(content), content["config"]
+
+
+def as_result(content: Mapping[str, Any]) -> Result:
+    """The result that `asdict` made these fields of, among others.
+
+    Raises:
+        KeyError, TypeError: if a field is missing.
+    """
+    own = {field.name: content[field.name] for field in fields(Result)}
+    labels, timing = Labels(**own["labels"]), Timing(**own["timing"])
+    return Result(**own | {"labels": labels, "timing": timing})
 
 
 def write_benchmark(folder: Path, rows: Sequence[Row], text: str) -> None:

@@ -1,17 +1,22 @@
 """From a configuration to a finished run in its folder."""
 
 import logging
+import sys
 import warnings
+from contextlib import nullcontext
 from dataclasses import asdict, replace
 from pathlib import Path
 
 from simclr.benchmark import benchmark
 from simclr.callbacks.progress import Progress
+from simclr.callbacks.stopping import Stopped, requeue
 from simclr.checks import check
 from simclr.config import Config, FineTuneConfig
 from simclr.data.splits import Splits, load_splits
+from simclr.ledger import remove_ledgers
 from simclr.ranks import is_first, world_size
-from simclr.results import Result, write_result
+from simclr.results import Result, read_result, write_result
+from simclr.resume import AUTO, claimed, same_settings
 from simclr.tasks import (
     Features,
     Job,
@@ -32,17 +37,43 @@ def run(config: Config) -> Result:
     check(config)
     _quieten()
     folder = Path(config.output_dir)
+    with claimed(folder, resuming=config.checkpoint == AUTO) if is_first() else nullcontext():
+        if (folder / "results.json").exists():
+            return _finished(folder, config)
+        return _run(folder, config)
+
+
+def _run(folder: Path, config: Config) -> Result:
     splits = load_splits(config.data)
     progress = Progress(_images(config, splits))
     try:
         result = _do(Job(config, splits, folder, progress))
+    except (KeyboardInterrupt, SystemExit) as stop:
+        progress.close()
+        if is_first():
+            sweep = (folder.parent / "multirun.yaml").exists()
+            again = f"output_dir={folder.parent if sweep else folder} checkpoint={AUTO}"
+            print(f"\nStopped. To go on: the same command with {again}", file=sys.stderr)
+            if isinstance(stop, Stopped):
+                requeue(stop)
+        raise
     finally:
         progress.close()
     if is_first():
         write_result(folder, result, asdict(config))
+        remove_ledgers(folder)
     if config.task != "benchmark":
         progress.say("\n".join(f"{name}: {value:.4f}" for name, value in result.metrics.items()))
     progress.say(f"Results: {folder}")
+    return result
+
+
+def _finished(folder: Path, config: Config) -> Result:
+    """The result of a run that needs no going on; a sweep that is begun again skips it."""
+    result, before = read_result(folder)
+    same_settings(before, asdict(config), str(folder))
+    if is_first():
+        print(f"Finished before: {folder}")
     return result
 
 

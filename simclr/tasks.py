@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from copy import deepcopy
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from math import isfinite
 from pathlib import Path
@@ -12,10 +12,13 @@ import torch
 from lightning.pytorch.callbacks import LearningRateMonitor
 from torch import Tensor
 
-from simclr.callbacks.checkpoints import LastCheckpoint, check_resumable
+from simclr.callbacks.checkpoints import Checkpoints
 from simclr.callbacks.clock import Clock
+from simclr.callbacks.collapse import CollapseWarning
+from simclr.callbacks.finite import FiniteLoss
 from simclr.callbacks.linear_probe import LinearProbe
 from simclr.callbacks.progress import Progress
+from simclr.callbacks.stopping import StopSignals
 from simclr.classification import FineTune, LinearEval
 from simclr.classifier import Classifier, extract_features
 from simclr.config import Config, FineTuneConfig
@@ -31,6 +34,7 @@ from simclr.pretraining import SimCLR
 from simclr.probe import FeatureNorm, fitted_accuracy
 from simclr.ranks import is_first
 from simclr.results import Labels, Result, Timing
+from simclr.resume import starting_point
 from simclr.trainer import build_logger, build_trainer, decisions, local_trainer
 from simclr.views import build_views
 from simclr.weights import load_weights, save_classifier, save_encoder
@@ -143,12 +147,13 @@ def pretrain(job: Job) -> Pretrained:
     data = ContrastiveDataModule(
         splits.unlabelled, build_views(config.augment), config.data.batch_size, config.seed
     )
+    steps = config.trainer.max_epochs * len(data.train_dataloader())
     module = SimCLR(
         encoder,
         build_head(config.head, encoder.dim),
         config.loss,
         config.optimizer,
-        total_steps=config.trainer.max_epochs * len(data.train_dataloader()),
+        total_steps=steps,
     )
     chosen = splits.draw(config.labels.per_class, config.labels.seed)
     labelled = splits.train.select(chosen)
@@ -165,20 +170,32 @@ def pretrain(job: Job) -> Pretrained:
             config.probe.every_steps,
         )
     logger = build_logger(config.logger, job.folder)
-    extra = [probe, LearningRateMonitor("step") if logger else None]
+    logger = build_logger(config.logger, job.folder)
+    callbacks = [
+        clock,
+        job.progress,
+        probe,
+        LearningRateMonitor("step") if logger else None,
+        FiniteLoss(
+            f"loss.temperature={config.loss.temperature:g}; choose a lower optimizer.lr "
+            "or a higher loss.temperature"
+        ),
+        CollapseWarning(first_step=int(config.optimizer.warmup * steps)),
+        StopSignals(),
+        _checkpoints(job),
+    ]
     trainer = build_trainer(
         config,
         max_epochs=config.trainer.max_epochs,
-        callbacks=[clock, job.progress, LastCheckpoint(job.folder), *filter(None, extra)],
+        callbacks=[callback for callback in callbacks if callback is not None],
         logger=logger,
         checkpointing=True,
     )
     job.progress.say(decisions(trainer))
     views_per_step = 2 * config.data.batch_size
-    if config.checkpoint is not None:
-        check_resumable(config.checkpoint)
+    start = starting_point(config, job.folder)
     with job.progress.stage(f"pretraining, seed {config.seed}", views_per_step):
-        trainer.fit(module, data, ckpt_path=config.checkpoint, weights_only=True)
+        trainer.fit(module, data, ckpt_path=start, weights_only=True)
     metrics = _logged(trainer)
     metrics.pop("probe_accuracy", None)
     if is_first():
@@ -237,17 +254,23 @@ def finetune(
         label_smoothing=settings.label_smoothing,
     )
     clock = Clock()
+    alone = config.task == task
+    checkpoints = [_checkpoints(job)] if alone and is_first() else []
     trainer = local_trainer(
         config,
         clock,
         job.progress,
+        FiniteLoss("choose a lower learning rate of the linear layer or of the encoder"),
+        StopSignals(),
+        *checkpoints,
         max_epochs=settings.max_epochs,
         precision=config.trainer.precision,
-        logger=build_logger(config.logger, job.folder) if config.task == task else False,
+        logger=build_logger(config.logger, job.folder) if alone else False,
     )
     labels = _labels(job, label_seed, chosen)
+    start = starting_point(config, job.folder) if alone else None
     with job.progress.stage(f"{task}, draw {label_seed}", data.batch_size):
-        return _fit_and_score(task, job, trainer, module, data, clock, labels)
+        return _fit_and_score(task, job, trainer, module, data, clock, labels, start)
 
 
 def save_classified(job: Job, classified: Classified) -> None:
@@ -267,11 +290,15 @@ def _fit_and_score(
     data: LabelledDataModule,
     clock: Clock,
     labels: Labels,
+    start: Path | None = None,
 ) -> Classified:
-    trainer.fit(module, data)
+    trainer.fit(module, data, ckpt_path=start, weights_only=True)
     metrics = _logged(trainer)
     classes = len(job.splits.classes)
     confusion = torch.zeros(classes, classes, dtype=torch.int64)
+    if data.val is not None:
+        (scores,) = trainer.validate(module, data, verbose=False)
+        metrics |= scores
     if data.test is not None:
         (scores,) = trainer.test(module, data, verbose=False)
         metrics |= scores
@@ -282,13 +309,19 @@ def _fit_and_score(
     return Classified(module.classifier.eval(), result, confusion)
 
 
+def _checkpoints(job: Job) -> Checkpoints:
+    return Checkpoints(job.folder, job.config.trainer.checkpoint_seconds, asdict(job.config))
+
+
 def _logged(trainer: L.Trainer) -> dict[str, float]:
-    """What a training logged last.
+    """What a training logged last, before it was stopped and resumed if need be.
 
     Raises:
         SimclrError: if it is not finite.
     """
     metrics = {name: float(value) for name, value in trainer.callback_metrics.items()}
+    for callback in trainer.checkpoint_callbacks:
+        metrics |= callback.metrics if isinstance(callback, Checkpoints) else {}
     if strange := [f"{name}={value}" for name, value in metrics.items() if not isfinite(value)]:
         raise SimclrError(
             f"training diverged: {', '.join(strange)} after {trainer.global_step} steps; "

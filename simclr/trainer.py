@@ -8,8 +8,10 @@ from typing import Any, Literal, cast
 import lightning as L
 import torch
 from lightning.fabric.plugins.environments.lightning import LightningEnvironment
+from lightning.pytorch.callbacks import Checkpoint
 from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger
 
+from simclr.callbacks.checkpoints import AtomicCheckpointIO
 from simclr.config import Config, TrainerConfig
 from simclr.ranks import by_torchrun, local_rank
 from simclr.sync_batchnorm import SyncBatchNormOnCPU
@@ -81,13 +83,14 @@ def build_trainer(
         num_nodes=nodes,
         strategy=settings.strategy,
         sync_batchnorm=synchronised and not on_cpu,
-        plugins=[SyncBatchNormOnCPU()] if on_cpu else None,
+        plugins=[AtomicCheckpointIO(), *([SyncBatchNormOnCPU()] if on_cpu else [])],
         precision=resolve_precision(settings.precision, settings.accelerator),
         max_epochs=max_epochs,
         log_every_n_steps=settings.log_every_n_steps,
         callbacks=list(callbacks),
         logger=logger,
         enable_checkpointing=checkpointing,
+        default_root_dir=config.output_dir,
         **_PLAIN,
     )
 
@@ -107,14 +110,15 @@ def local_trainer(
     return L.Trainer(
         accelerator=settings.accelerator,
         devices=_own_device(settings),
-        plugins=[LightningEnvironment()],
+        plugins=[LightningEnvironment(), AtomicCheckpointIO()],
         precision=resolve_precision(precision, settings.accelerator),
         max_epochs=max_epochs,
         log_every_n_steps=settings.log_every_n_steps,
         callbacks=list(callbacks),
         logger=logger,
-        enable_checkpointing=False,
-        check_val_every_n_epoch=max_epochs,  # once, with the last weights
+        enable_checkpointing=any(isinstance(callback, Checkpoint) for callback in callbacks),
+        default_root_dir=config.output_dir,
+        check_val_every_n_epoch=max_epochs + 1,  # never: validation is a step of its own
         **_PLAIN,
     )
 

@@ -59,13 +59,7 @@ def wait(process: "subprocess.Popen[str]") -> Ended:
 def train(*arguments: str, folder: Path) -> Ended:
     """Run train.py in this process: the same file and the same way through it, imports excluded."""
     out, err = io.StringIO(), io.StringIO()
-    traced = "hydra._internal.utils.is_under_debugger"  # coverage is no debugger
-    with (
-        _as_before(folder),
-        redirect_stdout(out),
-        redirect_stderr(err),
-        patch(traced, return_value=False),
-    ):
+    with _as_before(folder), redirect_stdout(out), redirect_stderr(err):
         sys.argv = [str(TRAIN), *arguments]
         try:
             runpy.run_path(str(TRAIN), run_name="__main__")
@@ -94,16 +88,17 @@ def do(folder: Path, *settings: str) -> Path:
 @contextmanager
 def _as_before(folder: Path) -> Iterator[None]:
     """Work in `folder`, then restore what a run changes in its process."""
-    root, before = logging.getLogger(), Path.cwd()
+    root, here = logging.getLogger(), Path.cwd()
     handlers, level = root.handlers[:], root.level
-    interrupt = signal.getsignal(signal.SIGINT)
+    handled = {signum: signal.getsignal(signum) for signum in (signal.SIGINT, signal.SIGTERM)}
     os.chdir(folder)
     try:
         with patch.object(sys, "argv", []), patch.dict(os.environ):
             yield
     finally:
-        os.chdir(before)
-        signal.signal(signal.SIGINT, interrupt)
+        os.chdir(here)
+        for signum, before_run in handled.items():
+            signal.signal(signum, before_run)
         for handler in set(root.handlers) - set(handlers):
             handler.close()
         root.handlers[:] = handlers

@@ -1,18 +1,14 @@
 import csv
 import json
 import re
-import signal
 import subprocess
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-import torch
 from command_line import TINY, Ended, start, train, wait
 from safetensors.torch import load_file
 
-from simclr.callbacks.progress import Progress
 from simclr.errors import SimclrError
 
 HINT = "Set the environment variable HYDRA_FULL_ERROR=1 for a complete stack trace."
@@ -214,78 +210,3 @@ def test_a_file_that_is_something_else_is_named(
     assert ended.status == 1
     assert f"\n{key}={path}: " in ended.err
     assert "weights_only" not in ended.err
-
-
-# Interrupted, and resumed
-
-
-def test_an_interrupted_pretraining_resumes_from_what_it_left(tmp_path: Path, run: Run) -> None:
-    arguments = (*TINY, "task=pretrain", "trainer.max_epochs=400", "output_dir=made")
-    process = start(*arguments, folder=tmp_path)
-    checkpoint = tmp_path / "made" / "checkpoints" / "last.ckpt"
-    deadline = time.monotonic() + 120
-    while not checkpoint.exists() and process.poll() is None and time.monotonic() < deadline:
-        time.sleep(0.02)
-    assert checkpoint.exists()
-    process.send_signal(signal.SIGINT)
-    ended = wait(process)
-    assert ended.status == 130, ended.err
-    assert "Traceback" not in ended.err
-    assert f"To go on: task=pretrain checkpoint={checkpoint}" in ended.err
-    assert not (tmp_path / "made" / "results.json").exists()
-
-    epoch = torch.load(checkpoint, weights_only=True)["epoch"]
-    assert epoch < 400
-    more = f"trainer.max_epochs={epoch + 2}"
-    again = run("task=pretrain", f"checkpoint={checkpoint}", more, "output_dir=again")
-    assert again.status == 0, again.err
-    result = json.loads((tmp_path / "again" / "results.json").read_text())
-    assert result["timing"]["fit_seconds"] > 0
-
-
-THREE_EPOCHS = ("task=pretrain", "trainer.max_epochs=3")  # of 7 steps
-
-
-@pytest.fixture(scope="module")
-def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The output folder of a pretraining that nothing stopped."""
-    folder = tmp_path_factory.mktemp("whole")
-    assert train(*TINY, *THREE_EPOCHS, f"output_dir={folder}", folder=folder).status == 0
-    return folder
-
-
-@pytest.mark.parametrize("step", [7, 10])
-def test_resumed_is_as_if_never_stopped(
-    step: int, whole: Path, run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Stopped after a step that ends an epoch, and in the middle of one."""
-    steps = 0
-
-    def stop(*_: object) -> None:
-        nonlocal steps
-        steps += 1
-        if steps == step:
-            raise KeyboardInterrupt
-
-    with monkeypatch.context() as patched:
-        patched.setattr(Progress, "on_train_batch_end", stop)
-        assert run(*THREE_EPOCHS, "output_dir=stopped").status == 130
-    checkpoint = tmp_path / "stopped" / "checkpoints" / "last.ckpt"
-    assert torch.load(checkpoint, weights_only=True)["global_step"] == step
-
-    ended = run(*THREE_EPOCHS, f"checkpoint={checkpoint}", "output_dir=resumed")
-    assert ended.status == 0, ended.err
-    assert weights(tmp_path / "resumed") == weights(whole)
-
-
-def test_the_checkpoint_of_a_finished_run_has_nothing_left_to_do(
-    whole: Path, run: Run, tmp_path: Path
-) -> None:
-    checkpoint = whole / "checkpoints" / "last.ckpt"
-    ended = run(*THREE_EPOCHS, f"checkpoint={checkpoint}", "output_dir=resumed")
-    assert ended.status == 0, ended.err
-    assert weights(tmp_path / "resumed") == weights(whole)
-
-
-def weights(folder: Path) -> bytes:
-    return (folder / "encoder.safetensors").read_bytes()
