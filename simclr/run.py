@@ -7,6 +7,7 @@ from contextlib import nullcontext
 from dataclasses import asdict, replace
 from pathlib import Path
 
+from simclr.allocator import keep_freed_memory
 from simclr.benchmark import benchmark
 from simclr.callbacks.progress import Progress
 from simclr.callbacks.stopping import Stopped, requeue
@@ -36,6 +37,7 @@ def run(config: Config) -> Result:
     """
     check(config)
     _quieten()
+    keep_freed_memory()
     folder = Path(config.output_dir)
     with claimed(folder, resuming=config.checkpoint == AUTO) if is_first() else nullcontext():
         if (folder / "results.json").exists():
