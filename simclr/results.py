@@ -1,22 +1,21 @@
 """What a run found out: results.json, and a benchmark's table.
 
-`python -m simclr.results FOLDER...` compares finished runs (simclr/gather.py).
+`python -m simclr.results FOLDER...` compares finished runs (simclr/gather.py);
+`python -m simclr.results verify FOLDER` does one again (simclr/verify.py).
 """
 
 import csv
 import json
-import os
-import platform
 import subprocess
+import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from simclr.environment import environment
 from simclr.tables import SUMMARY_HEADER, markdown, summarise, summary_cells
 
-PACKAGES = ("simclr", "torch", "torchvision", "lightning", "hydra-core", "torchmetrics", "numpy")
 SEED_SIMCLR = 0.9194  # the original project: SimCLR, then 100 labels
 SEED_SCRATCH = 0.8462  # the original project: a CNN from scratch on the same labels
 
@@ -92,13 +91,8 @@ def table(rows: Sequence[Row]) -> str:
 
 def write_result(folder: Path, result: Result, config: dict[str, Any]) -> None:
     """Write results.json, whole or not at all; a folder without it is a run that did not end."""
-    content = asdict(result) | {
-        "config": config,
-        "versions": {"python": platform.python_version()}
-        | {package: version(package) for package in PACKAGES},
-        "machine": {"platform": platform.platform(), "cpus": os.cpu_count()},
-        "git": git_state(),
-    }
+    accelerator = config.get("trainer", {}).get("accelerator", "auto")
+    content = asdict(result) | {"config": config, "git": git_state()} | environment(accelerator)
     write_json(folder / "results.json", content)
 
 
@@ -163,6 +157,10 @@ def git_state() -> dict[str, Any] | None:
 
 
 if __name__ == "__main__":
-    from simclr.gather import main
+    if sys.argv[1:2] == ["verify"]:
+        from simclr.verify import main
 
-    raise SystemExit(main())
+        sys.exit(main(sys.argv[2:]))
+    from simclr import gather
+
+    sys.exit(gather.main())
