@@ -8,8 +8,10 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
+from simclr.data.images import LabelledImages
 from simclr.errors import SimclrError
 from simclr.ledger import Ledger
+from simclr.mosaic import neighbours, one_per_class
 from simclr.ranks import is_first, rank, world_size
 from simclr.results import (
     SEED_SIMCLR,
@@ -22,20 +24,22 @@ from simclr.results import (
 )
 from simclr.tables import summarise
 from simclr.tasks import (
+    MAP_IMAGES,
     Features,
     Job,
     Pretrained,
+    classifier_figures,
     finetune,
     linear_eval,
     new_encoder,
     pretrain,
     save_classified,
 )
+from simclr.tensorboard import add_figures
 from simclr.views import build_views
-from simclr.weights import load_encoder
+from simclr.weights import load_classifier, load_encoder
 
 METHODS = ("linear_eval", "finetune", "supervised", "random_encoder")
-MAP_IMAGES = 2_000
 
 
 @dataclass(frozen=True)
@@ -46,13 +50,13 @@ class Benchmark:
         results: one per trained classifier; the first is of linear_eval.
         pretrained: one per pretraining seed.
         confusion: (true, predicted), of the first classifier on the test images.
-        test_features: representations of the test images by the first encoder.
+        seen: representations by the first encoder of the test images that figures show.
     """
 
     results: Sequence[Result]
     pretrained: Sequence[Pretrained]
     confusion: Tensor
-    test_features: Tensor
+    seen: LabelledImages
 
     @property
     def rows(self) -> list[Row]:
@@ -83,8 +87,8 @@ def benchmark(job: Job) -> Result:
         confusion = torch.tensor(ledger.beside(results[0]))
         test = pretrained[0].features.test
         assert test is not None
-        features = test.images[:MAP_IMAGES].cpu()
-        _leave(job, Benchmark(results, pretrained, confusion, features))
+        seen = LabelledImages(test.images.cpu(), test.labels).sample(MAP_IMAGES)
+        _leave(job, Benchmark(results, pretrained, confusion, seen))
     return _result(job, results, pretrained)
 
 
@@ -217,21 +221,30 @@ def _leave(job: Job, found: Benchmark) -> None:
 
 
 def _draw(job: Job, found: Benchmark) -> None:
+    """Write figures/*.png, and show them in TensorBoard."""
     from simclr import figures
 
-    folder = job.folder / "figures"
-    folder.mkdir(exist_ok=True)
-    splits = job.splits
-    originals = splits.train.images[splits.draw(1, 0)]
+    splits, seen, reference = job.splits, found.seen, job.config.data.name == "mnist"
+    assert splits.test is not None
+    images = splits.test.sample(MAP_IMAGES).images
+    originals = splits.train.images[one_per_class(splits.train.labels)]
     views, generator = build_views(job.config.augment), torch.Generator().manual_seed(0)
     pairs = [view for _ in range(4) for view in views.pair(originals, generator)]
-    figures.views_figure(originals / 255, pairs, folder / "views.png")
-    reference = job.config.data.name == "mnist"
-    figures.accuracy_figure(found.rows, folder / "accuracy.png", reference)
-    history = found.pretrained[0].history
-    if history:
-        figures.history_figure(history, folder / "pretraining.png", reference)
-    figures.confusion_figure(found.confusion, splits.classes, folder / "confusion.png")
-    assert splits.test is not None
-    labels = splits.test.labels[: len(found.test_features)]
-    figures.embedding_figure(found.test_features, labels, splits.classes, folder / "embedding.png")
+    drawn = {
+        "views": figures.views_figure(originals / 255, pairs),
+        "accuracy": figures.accuracy_figure(found.rows, reference),
+        "neighbours": figures.neighbours_figure(
+            *neighbours(images, seen.labels, seen.images, one_per_class(seen.labels))
+        ),
+        "embedding": figures.embedding_figure(seen.images, seen.labels, splits.classes),
+        **classifier_figures(
+            job, load_classifier(job.folder / "classifier.safetensors"), found.confusion
+        ),
+    }
+    if history := found.pretrained[0].history:
+        drawn["pretraining"] = figures.history_figure(history, reference)
+    folder = job.folder / "figures"
+    folder.mkdir(exist_ok=True)
+    for name, figure in drawn.items():
+        figure.savefig(folder / f"{name}.png")
+    add_figures(job.config, job.folder, drawn)

@@ -108,7 +108,7 @@ class FineTune(_Classification):
     def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
         images, labels = batch
         loss = F.cross_entropy(self(images), labels, label_smoothing=self.label_smoothing)
-        self.log("train_loss", loss, batch_size=len(labels))
+        self.log("loss", loss, batch_size=len(labels), logger=False)
         return loss
 
     def configure_optimizers(self) -> OptimizerLRScheduler:

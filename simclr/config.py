@@ -72,8 +72,8 @@ class ProbeConfig:
     """The linear classifier on frozen features."""
 
     l2: float = 3e-3
-    every_steps: int = 25  # probe the encoder during pretraining; 0: never
-    images: int = 1_000  # validation images the probe during pretraining looks at
+    every_steps: int = 50  # look at the encoder during pretraining; 0: never
+    images: int = 500  # validation images looked at: 2 to 3 % of the time goes by with it
 
 
 @dataclass

@@ -1,14 +1,13 @@
-"""The pictures of a benchmark."""
+"""Figures: of a benchmark, and of what a classifier gets wrong."""
 
 from collections.abc import Sequence
-from pathlib import Path
 
 import matplotlib as mpl
 import torch
-import torch.nn.functional as F
 from matplotlib.figure import Figure
 from torch import Tensor
 
+from simclr.mosaic import mosaic
 from simclr.results import SEED_SCRATCH, SEED_SIMCLR, Row, by_method
 from simclr.tables import summarise
 
@@ -17,22 +16,64 @@ mpl.rcParams.update(
 )
 
 
-def views_figure(originals: Tensor, views: Sequence[Tensor], path: Path) -> None:
+def views_figure(originals: Tensor, views: Sequence[Tensor]) -> Figure:
     """Originals (N, C, H, W) in the first column, then a column for each batch of views."""
-    grid = F.pad(torch.stack([originals, *views], dim=1), (1, 1, 1, 1), value=1.0)
-    rows, columns, channels, height, width = grid.shape
-    mosaic = grid.permute(0, 3, 1, 4, 2).reshape(rows * height, columns * width, channels)
-    figure = Figure(figsize=(0.9 * columns, 0.9 * rows + 0.4), layout="constrained")
+    return _grid(mosaic(torch.stack([originals, *views], dim=1)), 1 + len(views), "views")
+
+
+def neighbours_figure(images: Tensor, frames: Tensor) -> Figure:
+    """Each image of the first column, then its nearest neighbours; from `mosaic.neighbours`."""
+    title = "nearest neighbours (frame: green if of the same class, else red)"
+    return _grid(mosaic(images, frames), images.shape[1], title)
+
+
+def _grid(picture: Tensor, columns: int, title: str) -> Figure:
+    """An image (3, H, W) of that many columns, the first of which are originals."""
+    _, height, width = picture.shape
+    figure = Figure(figsize=(0.9 * columns, 0.9 * columns * height / width + 0.35))
+    figure.subplots_adjust(left=0, right=1, bottom=0, top=1 - 0.35 / figure.get_figheight())
     axis = figure.subplots()
-    axis.imshow(mosaic.squeeze(-1).numpy(), cmap="gray", vmin=0, vmax=1, interpolation="nearest")
-    axis.set(yticks=[], xticks=[(column + 0.5) * width for column in range(columns)])
-    axis.set_xticklabels(["original", "views", *[""] * (columns - 2)])
-    axis.tick_params(length=0, top=True, labeltop=True, labelbottom=False)
-    axis.spines[:].set_visible(False)
-    figure.savefig(path)
+    axis.imshow(picture.permute(1, 2, 0).numpy(), interpolation="nearest", aspect="auto")
+    for place, text in ((0.5, "image"), (1.1, title)):
+        align = "center" if place < 1 else "left"
+        axis.text(place * width / columns, -0.01 * width, text, ha=align, va="bottom")
+    axis.set_axis_off()
+    return figure
 
 
-def accuracy_figure(rows: Sequence[Row], path: Path, reference: bool) -> None:
+def mistakes_figure(
+    images: Tensor, labels: Tensor, logits: Tensor, classes: Sequence[str], rows: int = 4
+) -> Figure:
+    """The misclassified images of which the classifier was most certain, the most certain first.
+
+    Args:
+        images: uint8 (N, C, H, W).
+        labels: (N,).
+        logits: (N, C).
+        classes: a name for each class.
+        rows: of ten images each, at most.
+    """
+    certainty, predicted = logits.softmax(1).max(1)
+    wrong = (predicted != labels).nonzero().flatten()
+    shown = wrong[certainty[wrong].argsort(descending=True)][: 10 * rows].tolist()
+    lines = max(1, -(-len(shown) // 10))
+    figure = Figure(figsize=(10, 1.5 * lines + 0.8), layout="constrained")
+    figure.suptitle(
+        f"{len(wrong)} of {len(labels)} images misclassified"
+        + f", the {len(shown)} most certain mistakes" * (len(wrong) > len(shown))
+    )
+    axes = figure.subplots(lines, 10, squeeze=False).flatten()
+    for axis in axes:
+        axis.set_axis_off()
+    for axis, index in zip(axes, shown, strict=False):
+        guess, truth = classes[int(predicted[index])], classes[int(labels[index])]
+        picture = images[index].permute(1, 2, 0).squeeze(-1).numpy()
+        axis.imshow(picture, cmap="gray", vmin=0, vmax=255, interpolation="nearest")
+        axis.set_title(f"{guess}, not {truth}\n{certainty[index]:.0%}", fontsize=8)
+    return figure
+
+
+def accuracy_figure(rows: Sequence[Row], reference: bool) -> Figure:
     """Mean test accuracy of each method with its 95 % interval, and every classifier as a dot.
 
     `reference` adds the original project's accuracies, which are of MNIST.
@@ -68,10 +109,10 @@ def accuracy_figure(rows: Sequence[Row], path: Path, reference: bool) -> None:
             )
     axis.set(yticks=range(len(methods)), yticklabels=list(methods), ylim=(len(methods) - 0.4, -1))
     axis.set_xlabel("test accuracy, % (mean and 95 % interval; dots: each label draw)")
-    figure.savefig(path)
+    return figure
 
 
-def confusion_figure(confusion: Tensor, classes: Sequence[str], path: Path) -> None:
+def confusion_figure(confusion: Tensor, classes: Sequence[str]) -> Figure:
     """Counts (true class, predicted class), mistakes shaded by their share of the true class."""
     figure = Figure(
         figsize=(0.45 * len(classes) + 2, 0.45 * len(classes) + 1.6), layout="constrained"
@@ -97,12 +138,12 @@ def confusion_figure(confusion: Tensor, classes: Sequence[str], path: Path) -> N
                 )
     places = range(len(classes))
     axis.set(xticks=places, yticks=places, xticklabels=classes, yticklabels=classes)
-    axis.set(xlabel="predicted", ylabel="true", title="linear evaluation, test images")
+    axis.set(xlabel="predicted", ylabel="true", title="test images")
     axis.spines[:].set_visible(False)
-    figure.savefig(path)
+    return figure
 
 
-def embedding_figure(features: Tensor, labels: Tensor, classes: Sequence[str], path: Path) -> None:
+def embedding_figure(features: Tensor, labels: Tensor, classes: Sequence[str]) -> Figure:
     """A t-SNE map of features (N, D), coloured by their labels (N,)."""
     from sklearn.manifold import TSNE
 
@@ -119,10 +160,10 @@ def embedding_figure(features: Tensor, labels: Tensor, classes: Sequence[str], p
     axis.legend(handles, classes, loc="center left", bbox_to_anchor=(1, 0.5), frameon=False)
     axis.set(xticks=[], yticks=[], title=f"{len(points)} test images, t-SNE of the representation")
     axis.spines[:].set_visible(False)
-    figure.savefig(path)
+    return figure
 
 
-def history_figure(history: Sequence[tuple[float, float]], path: Path, reference: bool) -> None:
+def history_figure(history: Sequence[tuple[float, float]], reference: bool) -> Figure:
     """Probe accuracy on validation images against seconds of pretraining.
 
     `reference` adds the original project's accuracy, which is of MNIST.
@@ -137,4 +178,4 @@ def history_figure(history: Sequence[tuple[float, float]], path: Path, reference
             seconds[-1], 100 * SEED_SIMCLR, "original, 100 epochs", ha="right", va="top", fontsize=8
         )
     axis.set(xlabel="seconds of pretraining", ylabel="linear probe, validation accuracy, %")
-    figure.savefig(path)
+    return figure

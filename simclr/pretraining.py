@@ -54,7 +54,9 @@ class SimCLR(L.LightningModule):
             block_rows=self.loss_config.block_rows,
             gather=self.trainer.world_size > 1,
         )
-        self.log_dict({"loss": loss.detach(), "contrastive_accuracy": accuracy}, sync_dist=True)
+        self.log_dict(
+            {"loss": loss.detach(), "contrastive_accuracy": accuracy}, sync_dist=True, logger=False
+        )
         return {"loss": loss, "projections": projections.detach()}
 
     def configure_optimizers(self) -> OptimizerLRScheduler:

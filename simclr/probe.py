@@ -34,6 +34,28 @@ class FeatureNorm(nn.Module):
         return F.normalize((features - self.mean) / self.sd)
 
 
+def knn_accuracy(
+    train: LabelledImages, test: LabelledImages, k: int = 20, temperature: float = 0.07
+) -> float:
+    """Share of features in `test` whose nearest neighbours in `train` vote for their label.
+
+    Each neighbour's vote weighs exp(cosine / temperature), as in Wu et al. 2018, "Unsupervised
+    feature learning via non-parametric instance discrimination", section 3.4.
+
+    Args:
+        train: labelled features (N, D).
+        test: labelled features (M, D).
+        k: how many neighbours vote; all if there are fewer.
+        temperature: the lower, the more the nearest decides.
+    """
+    cosines = F.normalize(test.images) @ F.normalize(train.images).T
+    nearest = cosines.topk(min(k, len(train.labels)), dim=1)
+    weights = ((nearest.values - 1) / temperature).exp().cpu()
+    votes = torch.zeros(len(test.labels), int(train.labels.max()) + 1)
+    votes.scatter_add_(1, train.labels[nearest.indices.cpu()], weights)
+    return float((votes.argmax(1) == test.labels).float().mean())
+
+
 def softmax_regression(
     features: Tensor, labels: Tensor, num_classes: int, l2: float, max_iter: int = 500
 ) -> tuple[Tensor, Tensor]:

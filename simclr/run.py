@@ -21,12 +21,14 @@ from simclr.resume import AUTO, claimed, same_settings
 from simclr.tasks import (
     Features,
     Job,
+    classifier_figures,
     finetune,
     given_encoder,
     linear_eval,
     pretrain,
     save_classified,
 )
+from simclr.tensorboard import add_figures, add_result
 
 
 def run(config: Config) -> Result:
@@ -63,6 +65,7 @@ def _run(folder: Path, config: Config) -> Result:
         progress.close()
     if is_first():
         write_result(folder, result, asdict(config))
+        add_result(config, folder, result.metrics)
         remove_ledgers(folder)
     if config.task != "benchmark":
         progress.say("\n".join(f"{name}: {value:.4f}" for name, value in result.metrics.items()))
@@ -95,6 +98,9 @@ def _do(job: Job) -> Result:
             classified = finetune(task, job, encoder, _stage(config), config.labels.seed)
     if is_first():
         save_classified(job, classified)
+        if config.logger == "tensorboard":
+            drawn = classifier_figures(job, classified.classifier, classified.confusion)
+            add_figures(config, job.folder, drawn)
     return classified.result
 
 

@@ -6,17 +6,20 @@ from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from math import isfinite
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import lightning as L
 import torch
-from lightning.pytorch.callbacks import LearningRateMonitor
 from torch import Tensor
 
 from simclr.callbacks.checkpoints import Checkpoints
 from simclr.callbacks.clock import Clock
 from simclr.callbacks.collapse import CollapseWarning
+from simclr.callbacks.curves import Curves
 from simclr.callbacks.finite import FiniteLoss
 from simclr.callbacks.linear_probe import LinearProbe
+from simclr.callbacks.monitors import Monitors
+from simclr.callbacks.pictures import Pictures
 from simclr.callbacks.progress import Progress
 from simclr.callbacks.stopping import StopSignals
 from simclr.classification import FineTune, LinearEval
@@ -38,6 +41,12 @@ from simclr.resume import starting_point
 from simclr.trainer import build_logger, build_trainer, decisions, local_trainer
 from simclr.views import build_views
 from simclr.weights import load_weights, save_classifier, save_encoder
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+PICTURED = 500  # images that pictures of a pretraining choose from
+MAP_IMAGES = 2_000  # test images that figures choose from
 
 
 @dataclass(frozen=True)
@@ -165,17 +174,20 @@ def pretrain(job: Job) -> Pretrained:
             clock,
             splits.unlabelled[: config.probe.images],
             labelled,
-            splits.val.first(config.probe.images),
+            splits.val.sample(config.probe.images),
             config.probe.l2,
             config.probe.every_steps,
         )
-    logger = build_logger(config.logger, job.folder)
-    logger = build_logger(config.logger, job.folder)
+    views_per_step = 2 * config.data.batch_size
+    every = config.trainer.log_every_n_steps
+    seen = (splits.val or splits.train).sample(PICTURED)
     callbacks = [
         clock,
         job.progress,
         probe,
-        LearningRateMonitor("step") if logger else None,
+        Curves(clock, every, views_per_step, "loss", "contrastive_accuracy"),
+        Monitors(clock, config.probe.every_steps) if config.probe.every_steps else None,
+        Pictures(encoder, clock, data.views, seen, splits.classes),
         FiniteLoss(
             f"loss.temperature={config.loss.temperature:g}; choose a lower optimizer.lr "
             "or a higher loss.temperature"
@@ -188,11 +200,10 @@ def pretrain(job: Job) -> Pretrained:
         config,
         max_epochs=config.trainer.max_epochs,
         callbacks=[callback for callback in callbacks if callback is not None],
-        logger=logger,
+        logger=build_logger(config.logger, job.folder),
         checkpointing=True,
     )
     job.progress.say(decisions(trainer))
-    views_per_step = 2 * config.data.batch_size
     start = starting_point(config, job.folder)
     with job.progress.stage(f"pretraining, seed {config.seed}", views_per_step):
         trainer.fit(module, data, ckpt_path=start, weights_only=True)
@@ -260,12 +271,15 @@ def finetune(
         config,
         clock,
         job.progress,
+        Curves(clock, config.trainer.log_every_n_steps, data.batch_size, "loss"),
         FiniteLoss("choose a lower learning rate of the linear layer or of the encoder"),
         StopSignals(),
         *checkpoints,
         max_epochs=settings.max_epochs,
         precision=config.trainer.precision,
-        logger=build_logger(config.logger, job.folder) if alone else False,
+        logger=build_logger(
+            config.logger, job.folder, "" if alone else f"{task}_draw_{label_seed}"
+        ),
     )
     labels = _labels(job, label_seed, chosen)
     start = starting_point(config, job.folder) if alone else None
@@ -280,6 +294,21 @@ def save_classified(job: Job, classified: Classified) -> None:
     save_classifier(path, classified.classifier, config.encoder, splits.shape, splits.classes)
     if config.export == "onnx":
         export_onnx(classified.classifier, splits.shape, path.with_suffix(".onnx"))
+
+
+def classifier_figures(job: Job, classifier: Classifier, confusion: Tensor) -> "dict[str, Figure]":
+    """The confusion matrix and the most certain mistakes on test images, if there are any."""
+    from simclr import figures
+
+    if job.splits.test is None:
+        return {}
+    seen, classes = job.splits.test.sample(MAP_IMAGES), job.splits.classes
+    with torch.inference_mode():
+        logits = classifier.classify(extract_features(classifier.encoder, seen.images)).cpu()
+    return {
+        "confusion": figures.confusion_figure(confusion, classes),
+        "mistakes": figures.mistakes_figure(seen.images, seen.labels, logits, classes),
+    }
 
 
 def _fit_and_score(

@@ -9,12 +9,13 @@ import lightning as L
 import torch
 from lightning.fabric.plugins.environments.lightning import LightningEnvironment
 from lightning.pytorch.callbacks import Checkpoint
-from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger
+from lightning.pytorch.loggers import CSVLogger, Logger
 
 from simclr.callbacks.checkpoints import AtomicCheckpointIO
 from simclr.config import Config, TrainerConfig
 from simclr.ranks import by_torchrun, local_rank
 from simclr.sync_batchnorm import SyncBatchNormOnCPU
+from simclr.tensorboard import FOLDER, Board
 
 Precision = Literal["32-true", "bf16-mixed", "16-mixed"]
 
@@ -39,13 +40,13 @@ def resolve_precision(precision: str, accelerator: str) -> Precision:
     return "bf16-mixed" if native else "32-true"
 
 
-def build_logger(name: str, folder: Path) -> Logger | bool:
-    """The logger of that name, writing into `folder`; False for none."""
+def build_logger(name: str, folder: Path, stage: str = "") -> Logger | bool:
+    """The logger of that name, writing into `folder`, a stage apart; False for none."""
     match name:
         case "tensorboard":
-            return TensorBoardLogger(folder, name="tensorboard", version="")
+            return Board(folder, name=FOLDER, version=stage)
         case "csv":
-            return CSVLogger(folder, name="csv", version="")
+            return CSVLogger(folder, name="csv", version=stage)
         case _:
             return False
 

@@ -80,7 +80,10 @@ def fit_linear(
     features = extract_features(encoder, digits.images)
     parts = LabelledImages(features, digits.labels)
     module = LinearEval(Classifier(encoder, 10, FeatureNorm.of(features)), l2=1e-3)
-    train, test = parts.first(200), LabelledImages(features[200:], digits.labels[200:])
+    train, test = (
+        parts.select(torch.arange(200)),
+        LabelledImages(features[200:], digits.labels[200:]),
+    )
     data = LabelledDataModule(train, None, test, batch_size=200)
     local_trainer(CONFIG, *watching).fit(module, data)
     return module, data
@@ -189,15 +192,18 @@ def test_the_loss_is_cross_entropy_with_smoothed_labels(
         lambda _, __, logits: seen.append(logits.detach())
     )
     trainer = build_trainer(CONFIG, max_epochs=1, callbacks=[])
-    data = LabelledDataModule(digits.first(50), None, None, batch_size=50)
+    data = LabelledDataModule(digits.select(torch.arange(50)), None, None, batch_size=50)
     trainer.fit(module, data)
     ((_, labels, _),) = data.train_dataloader()
     expected = F.cross_entropy(seen[0], labels, label_smoothing=smoothing)
-    assert trainer.callback_metrics["train_loss"] == pytest.approx(float(expected))
+    assert trainer.callback_metrics["loss"] == pytest.approx(float(expected))
 
 
 def test_finetune_learns(encoder: Encoder, digits: LabelledImages) -> None:
-    train, val = digits.first(200), LabelledImages(digits.images[200:], digits.labels[200:])
+    train, val = (
+        digits.select(torch.arange(200)),
+        LabelledImages(digits.images[200:], digits.labels[200:]),
+    )
     module = fit_finetune(encoder, train, epochs=20, encoder_lr=1e-2, val=val)
     assert isinstance(module.trainer, L.Trainer)
     assert module.trainer.callback_metrics["val_accuracy"] > 0.25  # chance: 0.1

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from matplotlib.figure import Figure
 from PIL import Image
 from torch import Tensor
 
@@ -49,42 +50,55 @@ def embedding(shift: int = 0) -> tuple[Tensor, Tensor]:
     ) % 10
 
 
-Draw = Callable[[Path], None]
+def classified(wrong: int) -> tuple[Tensor, Tensor, Tensor]:
+    labels = torch.arange(100) % 10
+    guesses = torch.where(torch.arange(100) < wrong, (labels + 1) % 10, labels)
+    images = torch.randint(0, 255, (100, 1, 12, 10), dtype=torch.uint8, generator=generator())
+    return images, labels, 3 * torch.eye(10)[guesses]
+
+
+Draw = Callable[[], Figure]
 
 PAIRS: dict[str, tuple[Draw, Draw]] = {  # two pictures that must differ
     "views": (
-        lambda path: figures.views_figure(*views(), path),
-        lambda path: figures.views_figure(*views(brightness=0.5), path),
+        lambda: figures.views_figure(*views()),
+        lambda: figures.views_figure(*views(brightness=0.5)),
     ),
     "views in colour": (
-        lambda path: figures.views_figure(*views(3), path),
-        lambda path: figures.views_figure(*views(3, brightness=0.5), path),
+        lambda: figures.views_figure(*views(3)),
+        lambda: figures.views_figure(*views(3, brightness=0.5)),
     ),
     "accuracy": (
-        lambda path: figures.accuracy_figure(rows(), path, reference=True),
-        lambda path: figures.accuracy_figure(rows(0.96), path, reference=True),
+        lambda: figures.accuracy_figure(rows(), reference=True),
+        lambda: figures.accuracy_figure(rows(0.96), reference=True),
     ),
     "accuracy of one draw": (
-        lambda path: figures.accuracy_figure(rows(draws=1), path, reference=True),
-        lambda path: figures.accuracy_figure(rows(draws=2), path, reference=True),
+        lambda: figures.accuracy_figure(rows(draws=1), reference=True),
+        lambda: figures.accuracy_figure(rows(draws=2), reference=True),
     ),
     "accuracy of each draw": (  # the same mean and the same standard deviation
-        lambda path: figures.accuracy_figure(spread([-3, -1, 1, 3]), path, reference=True),
-        lambda path: figures.accuracy_figure(
-            spread([-(10**0.5), 0, 0, 10**0.5]), path, reference=True
-        ),
+        lambda: figures.accuracy_figure(spread([-3, -1, 1, 3]), reference=True),
+        lambda: figures.accuracy_figure(spread([-(10**0.5), 0, 0, 10**0.5]), reference=True),
     ),
     "confusion": (
-        lambda path: figures.confusion_figure(confusion(), CLASSES, path),
-        lambda path: figures.confusion_figure(confusion(8), CLASSES, path),
+        lambda: figures.confusion_figure(confusion(), CLASSES),
+        lambda: figures.confusion_figure(confusion(8), CLASSES),
     ),
     "embedding": (
-        lambda path: figures.embedding_figure(*embedding(), CLASSES, path),
-        lambda path: figures.embedding_figure(*embedding(1), CLASSES, path),
+        lambda: figures.embedding_figure(*embedding(), CLASSES),
+        lambda: figures.embedding_figure(*embedding(1), CLASSES),
+    ),
+    "neighbours": (
+        lambda: figures.neighbours_figure(torch.rand(3, 9, 1, 12, 10), torch.ones(3, 9, 3)),
+        lambda: figures.neighbours_figure(torch.rand(3, 9, 1, 12, 10), torch.zeros(3, 9, 3)),
+    ),
+    "mistakes": (
+        lambda: figures.mistakes_figure(*classified(wrong=3), CLASSES),
+        lambda: figures.mistakes_figure(*classified(wrong=60), CLASSES),
     ),
     "history": (
-        lambda path: figures.history_figure([(1.0, 0.5), (2.0, 0.9)], path, reference=True),
-        lambda path: figures.history_figure([(1.0, 0.5), (2.0, 0.8)], path, reference=True),
+        lambda: figures.history_figure([(1.0, 0.5), (2.0, 0.9)], reference=True),
+        lambda: figures.history_figure([(1.0, 0.5), (2.0, 0.8)], reference=True),
     ),
 }
 
@@ -100,18 +114,30 @@ def test_a_figure_shows_what_it_is_given(name: str, tmp_path: Path) -> None:
     pixels = []
     for number, draw in enumerate(PAIRS[name]):
         path = tmp_path / f"{number}.png"
-        draw(path)
+        draw().savefig(path)
         pixels.append(decode(path))
         height, width, _ = pixels[-1].shape
         assert min(height, width) > 300
         assert max(height, width) < 3_000
         assert (pixels[-1] < 128).any(), "nothing dark on it"
-        assert 0.2 < (pixels[-1] > 250).mean() < 0.999 or "views" in name
+        assert 0.2 < (pixels[-1] > 250).mean() < 0.999 or "views" in name or name == "neighbours"
     first, second = pixels
     assert first.shape != second.shape or (first != second).any()
 
 
-def test_the_confusion_it_is_given_stays_as_it_was(tmp_path: Path) -> None:
+def test_the_confusion_it_is_given_stays_as_it_was() -> None:
     counts = confusion()
-    figures.confusion_figure(counts, CLASSES, tmp_path / "confusion.png")
+    figures.confusion_figure(counts, CLASSES)
     assert torch.equal(counts, confusion())
+
+
+def test_the_most_certain_mistakes_come_first() -> None:
+    images, labels, logits = classified(wrong=50)
+    logits[20] *= 2
+    figure = figures.mistakes_figure(images, labels, logits, CLASSES)
+    shown = [axis for axis in figure.axes if axis.images]
+    assert len(shown) == 40
+    assert (np.asarray(shown[0].images[0].get_array()) == images[20, 0].numpy()).all()
+    assert shown[0].get_title().startswith("1, not 0")
+    nothing = figures.mistakes_figure(images, labels, torch.eye(10)[labels], CLASSES)
+    assert not any(axis.images for axis in nothing.axes)

@@ -6,7 +6,8 @@ import torch.nn.functional as F
 from sklearn.linear_model import LogisticRegression
 from torch import Tensor
 
-from simclr.probe import FeatureNorm, softmax_regression
+from simclr.data.images import LabelledImages
+from simclr.probe import FeatureNorm, knn_accuracy, softmax_regression
 
 CLASSES = 4
 
@@ -94,3 +95,27 @@ def test_a_feature_that_never_varies_does_no_harm() -> None:
 def test_statistics_are_saved_with_the_model() -> None:
     features, _ = problem()
     assert FeatureNorm.of(features).state_dict().keys() == {"mean", "sd"}
+
+
+def test_nearest_neighbours_vote_by_similarity() -> None:
+    """By angle: 5 is next to one of class 0 and further from two of class 1."""
+    angles = torch.tensor([0.0, 40.0, 50.0, 170.0]).deg2rad()
+    features = torch.stack([angles.cos(), angles.sin()], dim=1)
+    labels = torch.tensor([0, 1, 1, 0])
+    asked = torch.tensor([5.0, 160.0, 60.0]).deg2rad()
+    queries = 3 * torch.stack([asked.cos(), asked.sin()], dim=1)
+
+    def votes(k: int, temperature: float) -> list[float]:
+        return [
+            knn_accuracy(
+                LabelledImages(features, labels),
+                LabelledImages(query[None], torch.tensor([1])),
+                k,
+                temperature,
+            )
+            for query in queries
+        ]
+
+    assert votes(k=1, temperature=0.07) == [0, 0, 1]
+    assert votes(k=20, temperature=0.07) == [0, 0, 1]
+    assert votes(k=3, temperature=100) == [1, 1, 1]  # hardly weighed: two against one

@@ -235,7 +235,7 @@ def test_common_keys_mean_the_classifier_where_it_is_the_task(
     logged = ("logger=csv", "trainer.log_every_n_steps=1")
     three = do(tmp_path / "three", *common, *logged, "trainer.max_epochs=3")
     with (three / "csv" / "metrics.csv").open(newline="") as file:
-        losses = [row["train_loss"] for row in csv.DictReader(file) if row["train_loss"]]
+        losses = [row["training/loss"] for row in csv.DictReader(file) if row["training/loss"]]
     assert len(losses) == 3 * 10 // 5
 
     one = do(tmp_path / "one", *common, "trainer.max_epochs=1")

@@ -1,4 +1,4 @@
-"""Accuracy of a linear probe while the encoder is being pretrained."""
+"""What a linear and a nearest-neighbour classifier make of the encoder while it is pretrained."""
 
 from typing import Any
 
@@ -8,8 +8,10 @@ from torch import Tensor
 from simclr.callbacks.clock import Clock
 from simclr.classifier import extract_features
 from simclr.data.images import LabelledImages
+from simclr.embedding_metrics import effective_rank, embedding_sd
 from simclr.encoders import Encoder
-from simclr.probe import FeatureNorm, fitted_accuracy
+from simclr.probe import FeatureNorm, fitted_accuracy, knn_accuracy
+from simclr.tensorboard import log_scalars
 
 
 def probe_accuracy(
@@ -24,17 +26,24 @@ def probe_accuracy(
         val: the images that are scored.
         l2: strength of the penalty on the weights.
     """
+    return fitted_accuracy(*_features(encoder, unlabelled, train, val), l2)
+
+
+def _features(
+    encoder: Encoder, unlabelled: Tensor, train: LabelledImages, val: LabelledImages
+) -> tuple[FeatureNorm, LabelledImages, LabelledImages]:
     norm = FeatureNorm.of(extract_features(encoder, unlabelled))
     seen, scored = (
         LabelledImages(extract_features(encoder, part.images), part.labels) for part in (train, val)
     )
-    return fitted_accuracy(norm, seen, scored, l2)
+    return norm, seen, scored
 
 
 class LinearProbe(L.Callback):
     """Probe the encoder every so many steps, with the clock stopped.
 
-    Only training and validation images are used. `history` holds (seconds of pretraining,
+    Only training and validation images are used. The logger gets probe/* and what the validation
+    images' representations are like, as representation/*. `history` holds (seconds of pretraining,
     accuracy), `history[-1]` being the newest.
 
     Args:
@@ -75,9 +84,19 @@ class LinearProbe(L.Callback):
         if trainer.global_step % self.every_steps:
             return
         with self.clock.paused():
-            accuracy = probe_accuracy(self.encoder, *self.parts, self.l2)
+            with trainer.precision_plugin.forward_context():
+                norm, train, val = _features(self.encoder, *self.parts)
+            accuracy = fitted_accuracy(norm, train, val, self.l2)
             self.history.append((self.clock.seconds, accuracy))
-            pl_module.log("probe_accuracy", accuracy, rank_zero_only=True)
+            pl_module.log("probe_accuracy", accuracy, logger=False, rank_zero_only=True)
+            if trainer.loggers:
+                measures = {
+                    "probe/linear_accuracy": accuracy,
+                    "probe/knn_accuracy": knn_accuracy(train, val),
+                    "representation/effective_rank": float(effective_rank(val.images)),
+                    "representation/sd": float(embedding_sd(val.images)),
+                }
+                log_scalars(trainer, measures)
 
     def state_dict(self) -> dict[str, Any]:
         return {"history": self.history}

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
 
@@ -21,9 +22,15 @@ class LabelledImages:
         """Copy the images at these positions, int64 (M,), with their labels."""
         return LabelledImages(self.images[indices], self.labels[indices])
 
-    def first(self, count: int | None) -> "LabelledImages":
-        """The first `count` images with their labels, or all of them."""
-        return LabelledImages(self.images[:count], self.labels[:count])
+    def sample(self, count: int | None) -> "LabelledImages":
+        """At most `count` images, evenly spaced: of all classes, even if they lie in their order.
+
+        None means all.
+        """
+        total = len(self.labels)
+        if count is None or count >= total:
+            return self
+        return self.select(torch.arange(count) * total // count)
 
 
 @dataclass(frozen=True, eq=False)

@@ -61,7 +61,7 @@ def load_splits(config: DataConfig) -> Splits:
         test_size=config.test_images or 10_000,
         seed=config.split_seed,
     )
-    train = source.train.first(config.train_images)
+    train = source.train.sample(config.train_images)
     val = source.val
     indices = torch.arange(len(train.labels))
     if val is None and config.val_images:
@@ -79,6 +79,6 @@ def load_splits(config: DataConfig) -> Splits:
         train=train,
         train_indices=indices,
         val=val,
-        test=source.test and source.test.first(config.test_images),
+        test=source.test and source.test.sample(config.test_images),
         classes=source.classes,
     )

@@ -24,6 +24,7 @@ from simclr.data.synthetic import draw_digits
 from simclr.encoders import Encoder, build_encoder
 from simclr.heads import build_head
 from simclr.pretraining import SimCLR
+from simclr.probe import fitted_accuracy
 from simclr.trainer import build_trainer
 from simclr.views import build_views
 
@@ -112,10 +113,10 @@ def test_probing_does_not_count_as_training(
     def slowly(*arguments: Any) -> float:
         nonlocal now
         now += 1_000
-        return probe_accuracy(*arguments)
+        return fitted_accuracy(*arguments)
 
     monkeypatch.setattr(time, "perf_counter", lambda: now)
-    monkeypatch.setattr("simclr.callbacks.linear_probe.probe_accuracy", slowly)
+    monkeypatch.setattr("simclr.callbacks.linear_probe.fitted_accuracy", slowly)
     _, probe, clock = pretrain(digits, every_steps=5)
     assert [when for when, _ in probe.history] == [0, 0]
     assert clock.seconds == 0

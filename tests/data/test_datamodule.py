@@ -143,9 +143,9 @@ def test_a_batch_that_processes_cannot_share(digits: LabelledImages, views: View
 def labelled(
     digits: LabelledImages, views: Views | None = None, batch_size: int = 10
 ) -> LabelledDataModule:
-    train = digits.first(20)
+    train = digits.select(torch.arange(20))
     rest = LabelledImages(digits.images[20:], digits.labels[20:])
-    return LabelledDataModule(train, rest.first(13), rest, batch_size, seed=5, views=views)
+    return LabelledDataModule(train, rest.sample(13), rest, batch_size, seed=5, views=views)
 
 
 def test_labelled_training_images_come_as_views(digits: LabelledImages, views: Views) -> None:
