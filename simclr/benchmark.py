@@ -152,8 +152,8 @@ def _classify(
                 case "supervised":
                     found = finetune(method, job, untrained, config.supervised, draw)
                 case _:
-                    found = linear_eval(job, untrained, random_features, draw)
-            result, beside = replace(found.result, task=method), None
+                    found = linear_eval(job, untrained, random_features, draw, method)
+            result, beside = found.result, None
             if first is not None and (method, draw) == ("linear_eval", config.labels.seed):
                 save_classified(first, found)
                 beside = found.confusion.tolist()

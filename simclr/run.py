@@ -50,6 +50,8 @@ def run(config: Config) -> Result:
 def _run(folder: Path, config: Config) -> Result:
     splits = load_splits(config.data)
     progress = Progress(_images(config, splits))
+    if config.logger == "tensorboard":
+        progress.say(f"Watch: tensorboard --logdir {folder}")
     try:
         result = _do(Job(config, splits, folder, progress))
     except (KeyboardInterrupt, SystemExit) as stop:

@@ -223,8 +223,13 @@ def pretrain(job: Job) -> Pretrained:
     return Pretrained(encoder.eval(), features, result, probe.history if probe else [])
 
 
-def linear_eval(job: Job, encoder: Encoder, features: Features, label_seed: int) -> Classified:
-    """Fit a linear classifier to frozen features of a label draw, and score it."""
+def linear_eval(
+    job: Job, encoder: Encoder, features: Features, label_seed: int, task: str = "linear_eval"
+) -> Classified:
+    """Fit a linear classifier to frozen features of a label draw, and score it.
+
+    `task` is linear_eval, or random_encoder if the encoder's weights are random.
+    """
     splits = job.splits
     chosen = splits.draw(job.config.labels.per_class, label_seed)
     train = LabelledImages(features.train[chosen], splits.train.labels[chosen])
@@ -233,10 +238,10 @@ def linear_eval(job: Job, encoder: Encoder, features: Features, label_seed: int)
     )
     data = LabelledDataModule(train, features.val, features.test, batch_size=len(chosen))
     clock = Clock()
-    trainer = local_trainer(job.config, clock)
+    trainer = local_trainer(job.config, clock, job.progress)
     labels = _labels(job, label_seed, chosen)
-    with job.progress.stage(f"linear evaluation, draw {label_seed}"):
-        return _fit_and_score("linear_eval", job, trainer, module, data, clock, labels)
+    with job.progress.stage(f"{task}, draw {label_seed}"):
+        return _fit_and_score(task, job, trainer, module, data, clock, labels)
 
 
 def finetune(
