@@ -15,9 +15,7 @@ import importlib.metadata
 import importlib.util
 import json
 import os
-import platform
 import resource
-import statistics
 import subprocess
 import sys
 import time
@@ -26,31 +24,23 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import torch.nn.functional as F
+from measuring import markdown, peak_mib, quartiles, reset_peak, write_report
+from plain import cross_entropy
 from torch import Tensor
 
 from simclr.nt_xent import nt_xent
 
 TEMPERATURE = 0.5
 WIDTH = 128
-PEERS = ("lightly", "pytorch-metric-learning")
 
 Loss = Callable[[Tensor, Tensor], Tensor]
-
-
-def cross_entropy(z0: Tensor, z1: Tensor) -> Tensor:
-    """Classify each embedding's positive among all others: the loss as tutorials write it."""
-    z = F.normalize(torch.cat((z0, z1)))
-    logits = z @ z.T / TEMPERATURE
-    logits = logits.masked_fill(torch.eye(len(z), dtype=torch.bool), float("-inf"))
-    return F.cross_entropy(logits, torch.arange(len(z)).roll(len(z0)))
 
 
 def losses() -> dict[str, Loss]:
     """Ours, the plain version, and the installed peers."""
     found: dict[str, Loss] = {
         "nt_xent": lambda z0, z1: nt_xent(z0, z1, TEMPERATURE),
-        "cross_entropy": cross_entropy,
+        "cross_entropy": lambda z0, z1: cross_entropy(z0, z1, TEMPERATURE),
     }
     if importlib.util.find_spec("lightly"):
         found["lightly"] = importlib.import_module("lightly.loss").NTXentLoss(TEMPERATURE)
@@ -71,16 +61,6 @@ def forward_backward(loss: Loss, z0: Tensor, z1: Tensor) -> float:
     value = loss(z0, z1)
     torch.autograd.backward(value)
     return value.item()
-
-
-def peak_mib() -> float:
-    """Peak resident size of this process since it was last reset (Linux)."""
-    status = Path("/proc/self/status").read_text()
-    return int(status.partition("VmHWM:")[2].split()[0]) / 1024
-
-
-def reset_peak() -> None:
-    Path("/proc/self/clear_refs").write_text("5")
 
 
 def probe(name: str, pairs: int) -> dict[str, float]:
@@ -134,50 +114,29 @@ def measure(sizes: list[int], repeats: int) -> list[dict[str, Any]]:
         for name, one in found.items():
             row: dict[str, Any] = {"name": name, "pairs": pairs}
             if one:
-                low, median, high = statistics.quantiles(times[name], n=4)
-                row |= {"loss": one["loss"], "mib": one["mib"], "ms": median, "iqr": [low, high]}
+                row |= {"loss": one["loss"], "mib": one["mib"], "ms": quartiles(times[name])}
             rows.append(row)
     return rows
 
 
 def table(rows: list[dict[str, Any]]) -> str:
-    lines = [
-        "| pairs | loss | time, ms (quartiles) | relative | memory, MiB | relative | value |",
-        "|---:|---|---:|---:|---:|---:|---:|",
-    ]
-    for row in rows:
-        start = f"| {row['pairs']} | {row['name']} | "
+    def cells(row: dict[str, Any]) -> list[str]:
+        start = [row["name"], str(row["pairs"])]
         if "ms" not in row:
-            lines.append(start + "out of memory | | | | |")
-            continue
+            return [*start, "out of memory", *[""] * 4]
         ours = next(r for r in rows if r["name"] == "nt_xent" and r["pairs"] == row["pairs"])
-        low, high = row["iqr"]
-        lines.append(
-            start + f"{row['ms']:.1f} ({low:.1f} to {high:.1f}) | {row['ms'] / ours['ms']:.1f} | "
-            f"{row['mib']:.0f} | {row['mib'] / ours['mib']:.1f} | {row['loss']:.5f} |"
-        )
-    return "\n".join(lines)
+        median, (low, high) = row["ms"]["median"], row["ms"]["iqr"]
+        return [
+            *start,
+            f"{median:.1f} ({low:.1f} to {high:.1f})",
+            f"{median / ours['ms']['median']:.1f}",
+            f"{row['mib']:.0f}",
+            f"{row['mib'] / ours['mib']:.1f}",
+            f"{row['loss']:.5f}",
+        ]
 
-
-def machine() -> dict[str, Any]:
-    cpuinfo = Path("/proc/cpuinfo")
-    names = cpuinfo.read_text().splitlines() if cpuinfo.exists() else []
-    models = [line.partition(":")[2].strip() for line in names if line.startswith("model name")]
-    return {
-        "cpu": models[0] if models else platform.processor(),
-        "cores": os.cpu_count(),
-        "threads": torch.get_num_threads(),
-        "capability": torch.backends.cpu.get_cpu_capability(),
-        "platform": platform.platform(),
-    }
-
-
-def versions() -> dict[str, str]:
-    found = {"python": platform.python_version(), "torch": torch.__version__}
-    for peer in PEERS:
-        if importlib.util.find_spec(peer.replace("-", "_")):
-            found[peer] = importlib.metadata.version(peer)
-    return found
+    header = ["loss", "pairs", "time, ms (quartiles)", "relative", "memory, MiB", "relative"]
+    return markdown([*header, "value"], map(cells, rows))
 
 
 def main() -> None:
@@ -196,8 +155,7 @@ def main() -> None:
     rows = measure(arguments.pairs, arguments.repeats)
     print(table(rows))
     if arguments.json:
-        report = {"machine": machine(), "versions": versions(), "width": WIDTH, "results": rows}
-        arguments.json.write_text(json.dumps(report, indent=2) + "\n")
+        write_report(arguments.json, kind="nt_xent", width=WIDTH, results=rows)
 
 
 if __name__ == "__main__":
