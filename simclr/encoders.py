@@ -40,9 +40,13 @@ def build_encoder(config: EncoderConfig, in_channels: int) -> Encoder:
             raise ValueError(f"no encoder named {name!r}")
 
 
-def _conv(in_channels: int, out_channels: int, kernel: int = 3, stride: int = 1) -> nn.Sequential:
+def _conv(
+    in_channels: int, out_channels: int, kernel: int = 3, stride: int = 1, pool: bool = False
+) -> nn.Sequential:
+    """Pooling comes first, so that norm and ReLU have a quarter of the pixels to pass over."""
     return nn.Sequential(
         nn.Conv2d(in_channels, out_channels, kernel, stride, kernel // 2, bias=False),
+        *([nn.MaxPool2d(2)] if pool else []),
         nn.BatchNorm2d(out_channels),
         nn.ReLU(inplace=True),
     )
@@ -54,9 +58,7 @@ def _cnn(config: EncoderConfig, in_channels: int) -> nn.Sequential:
     layers: list[nn.Module] = [_conv(in_channels, first, kernel=5, stride=2)]
     previous = first
     for stage, width in enumerate(rest):
-        layers.append(_conv(previous, width))
-        if stage < len(rest) - 1:
-            layers.append(nn.MaxPool2d(2))
+        layers.append(_conv(previous, width, pool=stage < len(rest) - 1))
         layers += [_conv(width, width) for _ in range(config.convs_per_stage - 1)]
         previous = width
     return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten())
