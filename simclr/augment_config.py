@@ -1,7 +1,7 @@
 """Settings of the views, and what they may be."""
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 
 @dataclass
@@ -35,6 +35,11 @@ class AugmentConfig:
     grey: float = 0.0  # probability of dropping all colour
 
 
+_SPREADS = (
+    *("rotation", "aspect", "shear", "shift", "elastic", "thickness", "gamma", "blur", "noise"),
+    *("brightness", "contrast", "saturation", "hue"),
+)
+
 _BOUNDS: dict[str, tuple[float, float]] = {
     "rotation": (0, 180),
     "aspect": (0, 2),
@@ -54,6 +59,22 @@ _BOUNDS: dict[str, tuple[float, float]] = {
     "hue": (0, 0.5),
     "grey": (0, 1),
 }
+
+
+def milder(config: AugmentConfig, strength: float) -> AugmentConfig:
+    """The same changes, `strength` times as far from leaving the image alone (1: as they are).
+
+    Probabilities (`flip`, `grey`) stay: they say how often, not how far.
+    """
+    spreads = {name: getattr(config, name) * strength for name in _SPREADS}
+    crop_area = config.crop_area if strength else None
+    return replace(
+        config,
+        **spreads,
+        scale=[1 - strength + factor * strength for factor in config.scale],
+        erasing=round(config.erasing * strength),
+        crop_area=crop_area and [1 - strength + share * strength for share in crop_area],
+    )
 
 
 def check_augment(config: AugmentConfig) -> list[str]:

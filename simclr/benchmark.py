@@ -34,6 +34,7 @@ from simclr.tasks import (
     new_encoder,
     pretrain,
     save_classified,
+    supervised,
 )
 from simclr.tensorboard import add_figures
 from simclr.views import build_views
@@ -148,9 +149,9 @@ def _classify(
                 case "linear_eval":
                     found = linear_eval(job, encoder, pretrained.features, draw)
                 case "finetune":
-                    found = finetune(method, job, encoder, config.finetune, draw)
+                    found = finetune(job, encoder, pretrained.features, config.finetune, draw)
                 case "supervised":
-                    found = finetune(method, job, untrained, config.supervised, draw)
+                    found = supervised(job, config.supervised, draw)
                 case _:
                     found = linear_eval(job, untrained, random_features, draw, method)
             result, beside = found.result, None

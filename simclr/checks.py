@@ -65,6 +65,8 @@ BELOW_ONE = (
     "supervised.label_smoothing",
 )
 
+UP_TO_ONE = ("finetune.augment_strength", "supervised.augment_strength")
+
 
 def check(config: Config, fresh_folder: bool = False) -> None:
     """Refuse a configuration that cannot work.
@@ -127,6 +129,10 @@ def _ranges(config: Config) -> Iterator[str]:
         value = _get(config, key)
         if not 0 <= value < 1:
             yield f"{key}={value}: must be at least 0 and below 1"
+    for key in UP_TO_ONE:
+        value = _get(config, key)
+        if not 0 <= value <= 1:
+            yield f"{key}={value}: must be between 0 and 1"
     for key in ("encoder.channels", "head.hidden"):
         if any(width < 1 for width in _get(config, key)):
             yield f"{key}={_get(config, key)}: every width must be at least 1"

@@ -3,13 +3,12 @@
 import lightning as L
 import torch.nn.functional as F
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
-from torch import Tensor
+from torch import Tensor, nn
 from torchmetrics.classification import MulticlassAccuracy, MulticlassConfusionMatrix
 
 from simclr.classifier import Classifier
 from simclr.config import OptimizerConfig
 from simclr.optim import build_optimizer, warmup_cosine
-from simclr.probe import softmax_regression
 
 
 class _Classification(L.LightningModule):
@@ -65,11 +64,7 @@ class LinearEval(_Classification):
 
     def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
         features, labels = batch
-        linear = self.classifier.linear
-        weight, bias = softmax_regression(
-            self.classifier.norm(features), labels, linear.out_features, self.l2
-        )
-        linear.load_state_dict({"weight": weight, "bias": bias})
+        self.classifier.fit_linear(features, labels, self.l2)
 
     def configure_optimizers(self) -> None:
         """None: the training step is a solver of its own."""
@@ -84,6 +79,8 @@ class FineTune(_Classification):
         encoder_lr: peak learning rate of the encoder.
         total_steps: length of the schedule.
         label_smoothing: share of the target spread over all classes.
+        keep_statistics: whether batch norms go on normalising by the statistics they have, which
+            few labelled images cannot improve; their scales and shifts move all the same.
     """
 
     def __init__(
@@ -93,12 +90,23 @@ class FineTune(_Classification):
         encoder_lr: float,
         total_steps: int,
         label_smoothing: float = 0.0,
+        keep_statistics: bool = False,
     ) -> None:
-        super().__init__(classifier.train().requires_grad_(True))
+        super().__init__(classifier.requires_grad_(True))
         self.optimizer_config = optimizer
         self.encoder_lr = encoder_lr
         self.total_steps = total_steps
         self.label_smoothing = label_smoothing
+        self.keep_statistics = keep_statistics
+        self.train()
+
+    def train(self, mode: bool = True) -> "FineTune":
+        super().train(mode)
+        if self.keep_statistics:
+            for module in self.classifier.modules():
+                if isinstance(module, nn.BatchNorm2d):
+                    module.eval()
+        return self
 
     def forward(self, images: Tensor) -> Tensor:
         """Float images (B, C, H, W) in [0, 1] to logits."""

@@ -5,7 +5,7 @@ from torch import Tensor, nn
 
 from simclr.data.batches import EVAL_BATCH
 from simclr.encoders import Encoder
-from simclr.probe import FeatureNorm
+from simclr.probe import FeatureNorm, softmax_regression
 
 
 class Classifier(nn.Module):
@@ -31,6 +31,11 @@ class Classifier(nn.Module):
         """Representations (B, D) to logits (B, num_classes)."""
         logits: Tensor = self.linear(self.norm(features))
         return logits
+
+    def fit_linear(self, features: Tensor, labels: Tensor, l2: float) -> None:
+        """Set the linear layer to the softmax regression on representations (B, D)."""
+        weight, bias = softmax_regression(self.norm(features), labels, self.linear.out_features, l2)
+        self.linear.load_state_dict({"weight": weight, "bias": bias})
 
 
 @torch.inference_mode()

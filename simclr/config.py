@@ -82,9 +82,10 @@ class FineTuneConfig:
 
     max_epochs: int = 100
     batch_size: int = 100
-    lr: float = 3e-2
-    encoder_lr: float = 1e-4
+    lr: float = 1e-3
+    encoder_lr: float = 1e-3
     label_smoothing: float = 0.1
+    augment_strength: float = 0.5  # share of what `augment` does to the views of pretraining
 
 
 @dataclass
@@ -124,7 +125,9 @@ class Config:
     probe: ProbeConfig = field(default_factory=ProbeConfig)
     finetune: FineTuneConfig = field(default_factory=FineTuneConfig)
     supervised: FineTuneConfig = field(
-        default_factory=lambda: FineTuneConfig(max_epochs=200, lr=5e-3, encoder_lr=5e-3)
+        default_factory=lambda: FineTuneConfig(
+            max_epochs=200, lr=5e-3, encoder_lr=5e-3, augment_strength=1.0
+        )
     )
 
 

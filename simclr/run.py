@@ -27,6 +27,7 @@ from simclr.tasks import (
     linear_eval,
     pretrain,
     save_classified,
+    supervised,
 )
 from simclr.tensorboard import add_figures, add_result
 
@@ -95,9 +96,12 @@ def _do(job: Job) -> Result:
             encoder = given_encoder(job)
             features = Features(encoder, job)
             classified = linear_eval(job, encoder, features, config.labels.seed)
-        case task:
+        case "finetune":
             encoder = given_encoder(job)
-            classified = finetune(task, job, encoder, _stage(config), config.labels.seed)
+            features = Features(encoder, job)
+            classified = finetune(job, encoder, features, _stage(config), config.labels.seed)
+        case _:
+            classified = supervised(job, _stage(config), config.labels.seed)
     if is_first():
         save_classified(job, classified)
         if config.logger == "tensorboard":

@@ -12,6 +12,7 @@ import lightning as L
 import torch
 from torch import Tensor
 
+from simclr.augment_config import milder
 from simclr.callbacks.checkpoints import Checkpoints
 from simclr.callbacks.clock import Clock
 from simclr.callbacks.collapse import CollapseWarning
@@ -245,29 +246,46 @@ def linear_eval(
 
 
 def finetune(
-    task: str, job: Job, encoder: Encoder, settings: FineTuneConfig, label_seed: int
+    job: Job, encoder: Encoder, features: Features, settings: FineTuneConfig, label_seed: int
 ) -> Classified:
-    """Train a copy of the encoder and a linear layer on a label draw, and score them.
+    """Train a copy of a pretrained encoder on a label draw, and score it.
 
-    `task` is finetune, or supervised if the encoder's weights are random.
+    Training starts at the linear classifier on the frozen encoder, so that the features are not
+    distorted by a random one (LP-FT, Kumar et al. 2022, arXiv:2202.10054).
     """
     config, splits = job.config, job.splits
     chosen = splits.draw(config.labels.per_class, label_seed)
-    L.seed_everything(config.seed + label_seed, verbose=False)
+    start = Classifier(deepcopy(encoder), len(splits.classes), features.norm)
+    start.fit_linear(features.train[chosen], splits.train.labels[chosen], config.probe.l2)
+    return _train_all("finetune", job, start, settings, label_seed)
+
+
+def supervised(job: Job, settings: FineTuneConfig, label_seed: int) -> Classified:
+    """Train the same encoder from random weights on a label draw, and score it."""
+    start = Classifier(new_encoder(job), len(job.splits.classes))
+    return _train_all("supervised", job, start, settings, label_seed)
+
+
+def _train_all(
+    task: str, job: Job, start: Classifier, settings: FineTuneConfig, label_seed: int
+) -> Classified:
+    config, splits = job.config, job.splits
+    chosen = splits.draw(config.labels.per_class, label_seed)
     data = LabelledDataModule(
         splits.train.select(chosen),
         splits.val,
         splits.test,
         settings.batch_size,
         label_seed,
-        build_views(config.augment),
+        build_views(milder(config.augment, settings.augment_strength)),
     )
     module = FineTune(
-        Classifier(deepcopy(encoder), len(splits.classes)),
+        start,
         replace(config.optimizer, lr=settings.lr),
         settings.encoder_lr,
         total_steps=settings.max_epochs * len(data.train_dataloader()),
         label_smoothing=settings.label_smoothing,
+        keep_statistics=task == "finetune",
     )
     clock = Clock()
     alone = config.task == task
@@ -287,9 +305,9 @@ def finetune(
         ),
     )
     labels = _labels(job, label_seed, chosen)
-    start = starting_point(config, job.folder) if alone else None
+    resumed = starting_point(config, job.folder) if alone else None
     with job.progress.stage(f"{task}, draw {label_seed}", data.batch_size):
-        return _fit_and_score(task, job, trainer, module, data, clock, labels, start)
+        return _fit_and_score(task, job, trainer, module, data, clock, labels, resumed)
 
 
 def save_classified(job: Job, classified: Classified) -> None:

@@ -96,12 +96,15 @@ def fit_finetune(
     epochs: int = 2,
     encoder_lr: float = 1e-3,
     val: LabelledImages | None = None,
+    keep_statistics: bool = False,
 ) -> FineTune:
     torch.manual_seed(0)
     data = LabelledDataModule(digits, val, None, 100, views=build_views(AugmentConfig(shift=0.1)))
     steps = epochs * len(data.train_dataloader())
     optimizer = OptimizerConfig(lr=1e-2, warmup=0.0)
-    module = FineTune(Classifier(encoder, 10), optimizer, encoder_lr, steps)
+    module = FineTune(
+        Classifier(encoder, 10), optimizer, encoder_lr, steps, keep_statistics=keep_statistics
+    )
     build_trainer(CONFIG, max_epochs=epochs, callbacks=watching).fit(module, data)
     return module
 
@@ -161,6 +164,16 @@ def test_finetune_moves_everything(
     assert moved(before, encoder.state_dict()) == before.keys()
     assert watch.seen
     assert all(mode == {True} for mode in watch.seen)
+
+
+def test_statistics_can_stay_as_pretraining_left_them(
+    encoder: Encoder, digits: LabelledImages
+) -> None:
+    before = snapshot(encoder)
+    fit_finetune(encoder, digits, keep_statistics=True)
+    weights = {name for name, _ in encoder.named_parameters()}
+    assert weights != before.keys()
+    assert moved(before, encoder.state_dict()) == weights
 
 
 def test_the_encoder_has_a_learning_rate_of_its_own(

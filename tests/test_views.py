@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import cast
 
@@ -11,7 +12,7 @@ import torch.nn.functional as F
 from omegaconf import OmegaConf
 from torch import Tensor
 
-from simclr.augment_config import AugmentConfig, check_augment
+from simclr.augment_config import AugmentConfig, check_augment, milder
 from simclr.views import (
     Blur,
     Colour,
@@ -444,6 +445,23 @@ class TestPresets:
         share = (ax * by - ay * bx < 0).float().mean()
         assert len(seen) > 500
         assert share == pytest.approx(mirrored, abs=0.05 if mirrored else 0)
+
+
+class TestMilder:
+    @pytest.mark.parametrize("name", ["digits", "crops", "photos"])
+    def test_full_strength_changes_nothing_and_none_leaves_the_image_alone(self, name: str) -> None:
+        config = preset(name)
+        assert milder(config, 1.0) == config
+        unmoved = milder(replace(config, flip=0.0, grey=0.0), 0.0)
+        images = random_images(3, 3, 28, 28)
+        for result in build_views(unmoved).pair(images):
+            torch.testing.assert_close(result, images)
+
+    def test_half_strength_goes_half_as_far(self) -> None:
+        config = AugmentConfig(rotation=20, scale=[0.6, 1.2], erasing=7, flip=0.5, thickness=0.8)
+        expected = AugmentConfig(rotation=10, scale=[0.8, 1.1], erasing=4, flip=0.5, thickness=0.4)
+        assert milder(config, 0.5) == expected
+        assert milder(preset("crops"), 0.5).crop_area == [0.6, 1.0]
 
 
 def centroids(images: Tensor) -> Tensor:
