@@ -111,14 +111,14 @@ def main() -> None:
     )
     parser.add_argument("--json", type=Path, metavar="PATH", help="also write the results here")
     parser.add_argument("--repeats", type=int, default=7, help="turns of each contestant")
-    parser.add_argument("--only", nargs="+", choices=CONTESTANTS, default=CONTESTANTS)
+    parser.add_argument("--only", action="append", choices=CONTESTANTS, help="may be repeated")
     parser.add_argument("--scaling", action="store_true", help="how cost grows, instead")
     arguments, overrides = parser.parse_known_args()
     if arguments.scaling:
         rows = scale(arguments.repeats, overrides)
         print(scaling_table(rows))
     else:
-        rows = compare(arguments.only, arguments.repeats, overrides)
+        rows = compare(arguments.only or CONTESTANTS, arguments.repeats, overrides)
         print(compared_table(rows))
     if arguments.json:
         kind = "scaling" if arguments.scaling else "throughput"

@@ -71,7 +71,7 @@ class Loop:
                 found: dict[str, Any] = json.loads(line)
                 return found
         _, errors = self.process.communicate()
-        raise RuntimeError(f"{self.name}:\n{errors}")
+        raise RuntimeError(f"{self.name}: ended before its turn\n{errors}")
 
     def turn(self) -> dict[str, Any]:
         """Let it train for one turn, alone."""

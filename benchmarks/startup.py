@@ -1,0 +1,102 @@
+"""What a run costs beside its training: seconds to start, seconds to compare, memory.
+
+    python benchmarks/startup.py --json benchmarks/results/startup.json
+
+Needs the data set on disk. What follows the options is for every run, as for train.py. The whole
+benchmark is pretrained for one epoch only: what is measured there does not depend on more.
+"""
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from measuring import markdown, quartiles, write_report
+from turns import Loop
+
+TRAIN = str(Path(__file__).parent.parent / "train.py")
+
+
+def help_seconds() -> float:
+    """Until `train.py --help` has ended."""
+    start = time.perf_counter()
+    subprocess.run([sys.executable, TRAIN, "--help"], stdout=subprocess.DEVNULL, check=True)
+    return time.perf_counter() - start
+
+
+def first_step_seconds(overrides: Sequence[str]) -> float:
+    """From the start of the interpreter to the end of the first training step."""
+    start = time.perf_counter()
+    loop = Loop(["pretrain", "0", "1", "task=pretrain", *overrides])
+    try:
+        loop.wait()
+        return time.perf_counter() - start
+    finally:
+        loop.close()
+
+
+def benchmark(overrides: Sequence[str]) -> dict[str, float]:
+    """Seconds of `train.py` outside its pretraining, and its peak resident size."""
+    with tempfile.TemporaryDirectory() as folder:
+        command = [TRAIN, "trainer.max_epochs=1", *overrides, f"output_dir={folder}"]
+        start = time.perf_counter()
+        process = subprocess.Popen([sys.executable, *command], stdout=subprocess.DEVNULL)
+        _, status, usage = os.wait4(process.pid, 0)
+        seconds = time.perf_counter() - start
+        if status:
+            raise SystemExit(f"train.py ended with status {os.waitstatus_to_exitcode(status)}")
+        pretraining = json.loads((Path(folder) / "results.json").read_text())["timing"]
+    return {
+        "seconds": seconds - pretraining["fit_seconds"],
+        "mib": usage.ru_maxrss / 1024,  # kibibytes on Linux
+    }
+
+
+def measure(repeats: int, overrides: Sequence[str]) -> dict[str, Any]:
+    def often(seconds: Callable[[], float]) -> dict[str, Any]:
+        seconds()  # the files are in the system's cache afterwards
+        return quartiles([seconds() for _ in range(repeats)])
+
+    return {
+        "help": often(help_seconds),
+        "first_step": often(lambda: first_step_seconds(overrides)),
+        "benchmark": benchmark(overrides),
+    }
+
+
+def table(results: dict[str, Any]) -> str:
+    def seconds(found: dict[str, Any]) -> str:
+        low, high = found["iqr"]
+        return f"{found['median']:.2f} s ({low:.2f} to {high:.2f})"
+
+    whole = results["benchmark"]
+    rows = [
+        ["`python train.py --help`", seconds(results["help"])],
+        ["until the first training step, imports included", seconds(results["first_step"])],
+        ["`python train.py`, all but the training itself", f"{whole['seconds']:.1f} s"],
+        ["its peak memory", f"{whole['mib']:.0f} MiB"],
+    ]
+    return markdown(["what", "median (quartiles)"], rows)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--json", type=Path, metavar="PATH", help="also write the results here")
+    parser.add_argument("--repeats", type=int, default=5, help="starts that are timed")
+    arguments, overrides = parser.parse_known_args()
+    results = measure(arguments.repeats, overrides)
+    print(table(results))
+    if arguments.json:
+        write_report(arguments.json, kind="startup", settings=overrides, results=results)
+
+
+if __name__ == "__main__":
+    main()

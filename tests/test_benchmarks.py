@@ -1,0 +1,33 @@
+"""The benchmarks measure, and their README says what was measured."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import tables
+from command_line import TINY
+
+BENCHMARKS = Path(__file__).parent.parent / "benchmarks"
+
+
+def test_the_readme_holds_the_raw_results() -> None:
+    text = (BENCHMARKS / "README.md").read_text()
+    assert tables.renewed(text) == text
+
+
+def test_pretraining_is_measured_beside_the_bare_loop(tmp_path: Path) -> None:
+    path = tmp_path / "found.json"
+    options = ("--json", str(path), "--repeats", "2", "--only", "bare", "--only", "pretrain")
+    command = [sys.executable, str(BENCHMARKS / "throughput.py"), *options]
+    subprocess.run([*command, *TINY, "trainer.max_epochs=1000"], check=True, timeout=240)
+    found = json.loads(path.read_text())
+    assert found["versions"].keys() >= {"python", "torch", "lightning"}
+    bare, pretrain = found["results"]
+    assert (bare["name"], pretrain["name"]) == ("bare", "pretrain")
+    assert bare["of_bare"]["median"] == 1
+    for row in found["results"]:
+        low, high = row["views_per_second"]["iqr"]
+        assert 0 < low <= row["views_per_second"]["median"] <= high
+        assert 0 < row["loss"] < 10
+        assert row["mib"] > 100
