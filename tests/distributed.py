@@ -7,12 +7,20 @@ import time
 import traceback
 from collections.abc import Callable, Sequence
 from multiprocessing.connection import wait
+from multiprocessing.context import ForkServerContext
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
 import torch
 import torch.distributed as dist
+
+
+def forkserver() -> ForkServerContext:
+    """Where new processes come from that need not import what is slow to import."""
+    # Imported once for all processes of all tests; DistributedDataParallel imports the first.
+    multiprocessing.set_forkserver_preload(["torch._dynamo", "simclr.run"])
+    return multiprocessing.get_context("forkserver")
 
 
 def run_ranks(
@@ -33,9 +41,7 @@ def run_ranks(
         RuntimeError: A rank failed; holds its traceback.
         TimeoutError: The ranks did not finish in time.
     """
-    # Imported once for all ranks of all tests; DistributedDataParallel imports the first.
-    multiprocessing.set_forkserver_preload(["torch._dynamo", "simclr.run"])
-    context = multiprocessing.get_context("forkserver")
+    context = forkserver()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         ranks = [
