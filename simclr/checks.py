@@ -1,6 +1,7 @@
 """What a configuration may not be, beyond types: found before any data is read, all at once."""
 
 import importlib.util
+import os
 import re
 from collections.abc import Iterator
 from dataclasses import fields, is_dataclass
@@ -11,6 +12,7 @@ from typing import Any
 from simclr.augment_config import check_augment
 from simclr.config import Config
 from simclr.errors import SimclrError
+from simclr.ranks import world_size
 
 CHOICES: dict[str, tuple[str | None, ...]] = {
     "task": ("benchmark", "pretrain", "linear_eval", "finetune", "supervised"),
@@ -21,6 +23,7 @@ CHOICES: dict[str, tuple[str | None, ...]] = {
     "loss.name": ("nt_xent", "dcl"),
     "optimizer.name": ("adamw", "sgd", "lars"),
     "trainer.accelerator": ("auto", "cpu", "gpu"),
+    "trainer.strategy": ("auto", "ddp"),
     "trainer.precision": ("auto", "32-true", "bf16-mixed", "16-mixed"),
 }
 
@@ -57,6 +60,8 @@ AT_LEAST: dict[str, float] = {
     "trainer.log_every_n_steps": 1,
     "trainer.checkpoint_seconds": 0,
 }
+
+LARGEST_SEED = 2**31 - 1  # two are added, and NumPy takes 32 bits
 
 BELOW_ONE = (
     "optimizer.momentum",
@@ -125,6 +130,9 @@ def _ranges(config: Config) -> Iterator[str]:
         value = _get(config, key)
         if value is not None and not least <= value < float("inf"):
             yield f"{key}={value}: must be at least {least}"
+    for key in ("seed", "labels.seed", "data.split_seed"):
+        if _get(config, key) > LARGEST_SEED:
+            yield f"{key}={_get(config, key)}: must be at most {LARGEST_SEED}"
     for key in BELOW_ONE:
         value = _get(config, key)
         if not 0 <= value < 1:
@@ -141,9 +149,13 @@ def _ranges(config: Config) -> Iterator[str]:
     if config.pretrain_seeds is not None and (
         not config.pretrain_seeds
         or min(config.pretrain_seeds) < 0
+        or max(config.pretrain_seeds) > LARGEST_SEED
         or len(set(config.pretrain_seeds)) < len(config.pretrain_seeds)
     ):
-        yield f"pretrain_seeds={config.pretrain_seeds}: must be different seeds of at least 0"
+        yield (
+            f"pretrain_seeds={config.pretrain_seeds}: must be different seeds of at least 0 "
+            f"and at most {LARGEST_SEED}"
+        )
 
 
 def _combinations(config: Config) -> Iterator[str]:
@@ -167,6 +179,8 @@ def _combinations(config: Config) -> Iterator[str]:
                 f"checkpoint={config.checkpoint}: must be null or auto where there are several "
                 f"pretrain_seeds={config.pretrain_seeds}"
             )
+    if not config.output_dir:
+        yield "output_dir=: must name a folder"
     if config.export is not None and config.task == "pretrain":
         yield f"export={config.export}: must be null for task=pretrain, which has no classifier"
     if config.trainer.accelerator == "gpu" and not _gpu_is_there():
@@ -175,8 +189,29 @@ def _combinations(config: Config) -> Iterator[str]:
         yield "optimizer.name=lars: needs the package timm: pip install 'simclr[timm]'"
     if config.export == "onnx" and not importlib.util.find_spec("onnxscript"):
         yield "export=onnx: needs the packages of an extra: pip install 'simclr[onnx]'"
-    if config.trainer.precision == "16-mixed" and config.trainer.accelerator == "cpu":
+    if config.trainer.precision == "16-mixed" and (
+        config.trainer.accelerator == "cpu" or not _gpu_is_there()
+    ):
         yield "trainer.precision=16-mixed: needs a GPU; on a CPU choose 32-true or bf16-mixed"
+    yield from _processes(config)
+
+
+def _processes(config: Config) -> Iterator[str]:
+    trainer, batch = config.trainer, config.data.batch_size
+    if trainer.accelerator == "cpu" and "," in str(trainer.devices):
+        yield f"trainer.devices={trainer.devices}: must be a number of processes on a CPU"
+    together = {"WORLD_SIZE", "SLURM_NTASKS", "MASTER_ADDR"} & os.environ.keys()
+    if trainer.num_nodes > 1 and not together:
+        yield (
+            f"trainer.num_nodes={trainer.num_nodes}: needs torchrun or SLURM to start it on every "
+            "machine, else it waits for ever"
+        )
+    processes = world_size(trainer.devices, trainer.num_nodes)
+    if config.task in ("benchmark", "pretrain") and batch > 0 and batch % processes:
+        yield (
+            f"data.batch_size={batch}: must be a multiple of the {processes} processes "
+            "that share a batch"
+        )
 
 
 def _gpu_is_there() -> bool:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from simclr.environment import environment
+from simclr.files import write_whole
 from simclr.tables import SUMMARY_HEADER, markdown, summarise, summary_cells
 
 SEED_SIMCLR = 0.9194  # the original project: SimCLR, then 100 labels
@@ -132,14 +133,13 @@ def write_benchmark(folder: Path, rows: Sequence[Row], text: str) -> None:
 
 
 def write_json(path: Path, content: object) -> None:
-    """Strict JSON, written to a temporary name and renamed.
+    """Strict JSON, whole or not at all.
 
     Raises:
         ValueError: if a number is not finite.
+        OSError: if it cannot be written.
     """
-    temporary = path.with_suffix(".tmp")
-    temporary.write_text(json.dumps(content, indent=2, allow_nan=False) + "\n")
-    temporary.replace(path)
+    write_whole(path, f"{json.dumps(content, indent=2, allow_nan=False)}\n".encode())
 
 
 def git_state() -> dict[str, Any] | None:

@@ -8,13 +8,14 @@ from pathlib import Path
 from typing import Any
 
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor, nn
 
 from simclr.classifier import Classifier
 from simclr.config import EncoderConfig
 from simclr.encoders import Encoder, build_encoder
 from simclr.errors import SimclrError
+from simclr.files import write_whole
 from simclr.probe import FeatureNorm
 
 
@@ -145,9 +146,7 @@ def _rebuilding(path: Path | str, what: str) -> Iterator[None]:
 def _save(path: Path, module: nn.Module, metadata: dict[str, Any]) -> None:
     """All metadata under one key: safetensors writes several in random order."""
     tensors = {name: t.detach().cpu().contiguous() for name, t in module.state_dict().items()}
-    temporary = path.with_suffix(".tmp")
-    save_file(tensors, temporary, {"simclr": json.dumps(metadata)})
-    temporary.replace(path)
+    write_whole(path, save(tensors, {"simclr": json.dumps(metadata)}))
 
 
 def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:

@@ -142,44 +142,6 @@ def test_the_traceback_is_there_for_who_asks(run: Run, monkeypatch: pytest.Monke
         run("loss.temperature=0")
 
 
-@pytest.mark.parametrize(
-    ("arguments", "said"),
-    [
-        (["learning_rate=1"], ["learning_rate", "not in 'Config'"]),
-        (["+labels.per_clas=1"], ["labels.per_clas=1: no such key; there is labels.{per_class}"]),
-        (["optimizer=adam"], ["'optimizer/adam'", "adamw", "lars", "sgd"]),
-        (["task=train"], ["'task/train'", "benchmark", "pretrain", "linear_eval", "supervised"]),
-        (["seed=one"], ["seed=one", "Value 'one' of type 'str' could not be converted to Integer"]),
-        (["seed=0,1"], ["seed=0,1", "--multirun"]),
-        (["loss.temperature=-0.5"], ["loss.temperature=-0.5: must be at least 0.01"]),
-        (
-            ["loss.temperature=0", "data.val_images=-1", "trainer.precision=fp8"],
-            ["3 problems", "loss.temperature=0.0: ", "data.val_images=-1: ", "precision=fp8: "],
-        ),
-        (["data.val_images=300"], ["data.val_images=300: there are only 300 training images"]),
-        (["labels.per_class=90"], ["labels.per_class=90: class ", "choose at most that many"]),
-        (["encoder.channels=[2,2,2,2,2,2,2]"], ["encoder.channels=[2, ", "28x28 pixels"]),
-        (["task=finetune", "encoder.weights=no/w"], ["encoder.weights=no/w: no such file"]),
-        (["task=pretrain", "checkpoint=no/c"], ["checkpoint=no/c: no such file"]),
-        (["data.batch_size=251"], ["data.batch_size=251: there are only 250 images to pretrain"]),
-        (["data.name=idx", "data.root=no/where"], ["data.root=no/where: no train-images", "t10k-"]),
-        (["data.name=folder", "data.root=no/x"], ["data.root=no/x: there is no folder train"]),
-        (["task=pretrain", "optimizer.lr=1e9"], ["training diverged: loss=nan", "optimizer.lr"]),
-    ],
-    ids=lambda part: " ".join(part) if "=" in part[0] else "",
-)
-def test_bad_input_is_one_message(
-    arguments: list[str], said: list[str], run: Run, tmp_path: Path
-) -> None:
-    ended = run(*arguments, "output_dir=made")
-    assert ended.status == 1
-    for part in said:
-        assert part in ended.err
-    assert ended.err.count(HINT) == 1
-    assert "Traceback" not in ended.err + ended.out
-    assert not (tmp_path / "made" / "results.json").exists()
-
-
 def test_every_tensor_that_does_not_fit_is_named(run: Run, pretrained: Path) -> None:
     weights = pretrained / "encoder.safetensors"
     ended = run("task=linear_eval", f"encoder.weights={weights}", "encoder.channels=[4,8,8,24]")
@@ -194,19 +156,3 @@ def test_every_tensor_that_does_not_fit_is_named(run: Run, pretrained: Path) -> 
         name for name, tensor in in_file.items() if 16 in tensor.shape
     }
     assert '"channels": [4, 8, 8, 16]' in ended.err
-
-
-@pytest.mark.parametrize("content", [b"", b"no tensors in here"])
-@pytest.mark.parametrize(
-    "arguments", [("task=pretrain", "checkpoint"), ("task=linear_eval", "encoder.weights")]
-)
-def test_a_file_that_is_something_else_is_named(
-    arguments: tuple[str, str], content: bytes, run: Run, tmp_path: Path
-) -> None:
-    task, key = arguments
-    path = tmp_path / "something"
-    path.write_bytes(content)
-    ended = run(task, f"{key}={path}")
-    assert ended.status == 1
-    assert f"\n{key}={path}: " in ended.err
-    assert "weights_only" not in ended.err

@@ -18,49 +18,56 @@ import torch
 from command_line import TINY, configured
 from distributed import forkserver
 
-from simclr.callbacks.clock import Clock
 from simclr.run import run
 
 KILLS = 20
 LONGEST = 0.6  # seconds of training until a kill
-PRETRAIN = (*TINY, "task=pretrain", "trainer.max_epochs=20", "trainer.checkpoint_seconds=0")
+PRETRAIN = (*TINY, "task=pretrain", "trainer.max_epochs=20", "trainer.checkpoint_seconds=0.05")
 
 
-def goes_on(folder: Path, owner: Any, name: str, event: Callable[[], None]) -> None:
-    """Go on with the pretraining in a folder; `event` happens before each call of a function."""
+def goes_on(folder: Path) -> None:
+    """Begin the pretraining in a folder, or go on with it."""
     torch.set_num_threads(1)
     sys.stdout = sys.stderr = Path(os.devnull).open("w")  # noqa: SIM115
-    original = getattr(owner, name)
-
-    def function(*arguments: Any) -> Any:
-        event()
-        return original(*arguments)
-
-    setattr(owner, name, function)
     run(configured(*PRETRAIN, f"output_dir={folder}", "checkpoint=auto"))
 
 
+def before_calls(function: str, event: Callable[[], None]) -> None:
+    """Let something happen before each call of a function."""
+    owner, _, name = function.rpartition(".")
+    original = pkgutil.resolve_name(function)
+
+    def wrapped(*arguments: Any) -> Any:
+        event()
+        return original(*arguments)
+
+    setattr(pkgutil.resolve_name(owner), name, wrapped)
+
+
 def says_when_it_trains(folder: Path, training: Event) -> None:
-    goes_on(folder, Clock, "on_train_start", training.set)
+    before_calls("simclr.callbacks.clock.Clock.on_train_start", training.set)
+    goes_on(folder)
 
 
 def kills_itself(folder: Path, function: str, turn: int) -> None:
     """In one of the calls of a function."""
-    owner, _, name = function.rpartition(".")
     calls = iter(range(1, turn + 1))
 
     def event() -> None:
         if next(calls) == turn:
             os.kill(os.getpid(), signal.SIGKILL)
 
-    goes_on(folder, pkgutil.resolve_name(owner), name, event)
+    before_calls(function, event)
+    goes_on(folder)
 
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory: pytest.TempPathFactory) -> bytes:
     """The weights of a pretraining that nothing stopped."""
     folder = tmp_path_factory.mktemp("whole")
-    run(configured(*PRETRAIN, "trainer.checkpoint_seconds=30", f"output_dir={folder}"))
+    process = forkserver().Process(target=goes_on, args=(folder,))
+    process.start()
+    process.join(120)
     return weights(folder)
 
 
@@ -80,10 +87,10 @@ def test_twenty_kills_at_random_moments_change_nothing(whole: bytes, tmp_path: P
         process = context.Process(target=says_when_it_trains, args=(folder, training))
         process.start()
         if kills < KILLS:
-            assert training.wait(60)
+            assert training.wait(120)
             process.join(moments.uniform(0, LONGEST))
             process.kill()
-        process.join(60)
+        process.join(120)
         kills += process.exitcode == -signal.SIGKILL
         if process.exitcode == 0:
             assert weights(folder) == whole
@@ -92,8 +99,8 @@ def test_twenty_kills_at_random_moments_change_nothing(whole: bytes, tmp_path: P
 
 @pytest.mark.parametrize(
     ("function", "turn"),
-    [("os.fsync", 3), ("pathlib.Path.replace", 4), ("pathlib.Path.replace", 5)],
-    ids=["half written", "written", "the one before renamed"],
+    [("os.fsync", 3), *(("pathlib.Path.replace", turn) for turn in (6, 7, 8))],
+    ids=["half written", "written", "whole", "the one before renamed"],
 )
 def test_a_kill_while_a_checkpoint_is_written_changes_nothing(
     function: str, turn: int, whole: bytes, tmp_path: Path
@@ -101,8 +108,10 @@ def test_a_kill_while_a_checkpoint_is_written_changes_nothing(
     context = forkserver()
     killed = context.Process(target=kills_itself, args=(tmp_path, function, turn))
     killed.start()
-    killed.join(60)
+    killed.join(120)
     assert killed.exitcode == -signal.SIGKILL
-    assert (tmp_path / "checkpoints" / "last.tmp").exists()
-    run(configured(*PRETRAIN, f"output_dir={tmp_path}", "checkpoint=auto"))
+    assert list((tmp_path / "checkpoints").glob("newest.*"))
+    again = context.Process(target=goes_on, args=(tmp_path,))
+    again.start()
+    again.join(120)
     assert weights(tmp_path) == whole

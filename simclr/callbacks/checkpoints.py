@@ -1,8 +1,8 @@
 """checkpoints/last.ckpt and previous.ckpt: what a stopped training goes on from."""
 
 import logging
-import os
 import time
+from io import BytesIO
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any
@@ -15,14 +15,15 @@ from lightning.pytorch.callbacks import Checkpoint
 
 from simclr.callbacks.stopping import Stopped, agreed
 from simclr.errors import SimclrError
+from simclr.files import write_whole
 
 logger = logging.getLogger(__name__)
 
-LAST, PREVIOUS = "last.ckpt", "previous.ckpt"
+LAST, PREVIOUS, NEWEST = "last.ckpt", "previous.ckpt", "newest.ckpt"
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):
-    """A checkpoint is written aside, forced to disk and renamed; the one before is kept.
+    """A checkpoint is written aside and renamed when it is on the disk; the one before is kept.
 
     So a process that is killed at any moment leaves a whole checkpoint, and a disk that damages
     the newest one leaves another.
@@ -32,19 +33,14 @@ class AtomicCheckpointIO(TorchCheckpointIO):
         self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None
     ) -> None:
         path = Path(path)
-        aside = path.with_suffix(".tmp")
         path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            with aside.open("wb") as file:
-                torch.save(checkpoint, file)
-                file.flush()
-                os.fsync(file.fileno())
-        except BaseException:
-            aside.unlink(missing_ok=True)
-            raise
+        content = BytesIO()
+        torch.save(checkpoint, content)
+        newest = path.with_name(NEWEST)
+        write_whole(newest, content.getvalue())
         if path.exists():
             path.replace(path.with_name(PREVIOUS))
-        aside.replace(path)
+        newest.replace(path)
 
 
 class Checkpoints(Checkpoint):
@@ -132,7 +128,7 @@ def read_checkpoint(path: Path | str) -> dict[str, Any]:
 
 def newest_checkpoint(folder: Path) -> Path | None:
     """The newest whole checkpoint of the run in `folder`; damaged ones are named in a warning."""
-    for path in (folder / "checkpoints" / LAST, folder / "checkpoints" / PREVIOUS):
+    for path in (folder / "checkpoints" / name for name in (NEWEST, LAST, PREVIOUS)):
         if path.exists():
             try:
                 read_checkpoint(path)
