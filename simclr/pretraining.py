@@ -1,5 +1,7 @@
 """SimCLR as a LightningModule (Chen et al. 2020)."""
 
+from typing import Any
+
 import lightning as L
 import torch
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
@@ -7,7 +9,7 @@ from torch import Tensor, nn
 
 from simclr.config import LossConfig, OptimizerConfig
 from simclr.encoders import Encoder
-from simclr.nt_xent import nt_xent_with_accuracy
+from simclr.nt_xent import nt_xent, nt_xent_with_accuracy
 from simclr.optim import build_optimizer, warmup_cosine
 
 
@@ -20,6 +22,7 @@ class SimCLR(L.LightningModule):
         loss: temperature and variant.
         optimizer: algorithm, learning rate and schedule.
         total_steps: length of the schedule.
+        log_every_n_steps: steps between two of which loss and accuracy are logged.
     """
 
     def __init__(
@@ -29,6 +32,7 @@ class SimCLR(L.LightningModule):
         loss: LossConfig,
         optimizer: OptimizerConfig,
         total_steps: int,
+        log_every_n_steps: int = 1,
     ) -> None:
         super().__init__()
         self.encoder = encoder
@@ -36,6 +40,7 @@ class SimCLR(L.LightningModule):
         self.loss_config = loss
         self.optimizer_config = optimizer
         self.total_steps = total_steps
+        self.log_every_n_steps = log_every_n_steps
 
     def forward(self, images: Tensor) -> Tensor:
         """Float images (B, C, H, W) in [0, 1] to representations (B, D)."""
@@ -46,18 +51,29 @@ class SimCLR(L.LightningModule):
         """The loss, and for callbacks the projections of both views, (2B, D)."""
         projections = self.head(self.encoder(torch.cat(views)))
         z0, z1 = projections.chunk(2)
-        loss, accuracy = nt_xent_with_accuracy(
-            z0,
-            z1,
-            self.loss_config.temperature,
-            decoupled=self.loss_config.name == "dcl",
-            block_rows=self.loss_config.block_rows,
-            gather=self.trainer.world_size > 1,
-        )
-        self.log_dict(
-            {"loss": loss.detach(), "contrastive_accuracy": accuracy}, sync_dist=True, logger=False
-        )
+        temperature, options = self.loss_config.temperature, self._loss_options()
+        if self._is_to_log(batch_idx):
+            loss, accuracy = nt_xent_with_accuracy(z0, z1, temperature, **options)
+            self.log_dict(
+                {"loss": loss.detach(), "contrastive_accuracy": accuracy},
+                sync_dist=True,
+                logger=False,
+            )
+        else:
+            loss = nt_xent(z0, z1, temperature, **options)
         return {"loss": loss, "projections": projections.detach()}
+
+    def _loss_options(self) -> dict[str, Any]:
+        return {
+            "decoupled": self.loss_config.name == "dcl",
+            "block_rows": self.loss_config.block_rows,
+            "gather": self.trainer.world_size > 1,
+        }
+
+    def _is_to_log(self, batch_idx: int) -> bool:
+        """Every so many steps, as Lightning takes its time to log, and at the end of an epoch."""
+        due = (self.trainer.global_step + 1) % self.log_every_n_steps == 0
+        return due or batch_idx + 1 == self.trainer.num_training_batches
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         config = self.optimizer_config

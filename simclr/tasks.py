@@ -164,6 +164,7 @@ def pretrain(job: Job) -> Pretrained:
         config.loss,
         config.optimizer,
         total_steps=steps,
+        log_every_n_steps=config.trainer.log_every_n_steps,
     )
     chosen = splits.draw(config.labels.per_class, config.labels.seed)
     labelled = splits.train.select(chosen)

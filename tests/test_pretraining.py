@@ -78,7 +78,7 @@ def module(epochs: int = 1, loss: LossConfig | None = None, lr: float = 4e-3) ->
 def fit(
     model: SimCLR,
     images: Tensor,
-    record: Record,
+    record: L.Callback,
     epochs: int = 1,
     precision: str = "32-true",
     resume: Path | None = None,
@@ -176,3 +176,21 @@ def test_a_resumed_training_ends_as_one_that_never_stopped(
     after = resumed.state_dict()
     for name, value in whole.state_dict().items():
         assert torch.equal(value, after[name]), name
+
+
+@pytest.mark.parametrize(("every", "logged_at"), [(1, [1, 2, 3, 4]), (2, [2, 4]), (3, [3, 4])])
+def test_it_logs_every_so_many_steps_and_the_last(
+    images: Tensor, monkeypatch: pytest.MonkeyPatch, every: int, logged_at: list[int]
+) -> None:
+    model, steps = module(), []
+    model.log_every_n_steps = every
+    log_dict = model.log_dict
+
+    def noted(*arguments: Any, **options: Any) -> None:
+        steps.append(model.trainer.global_step + 1)
+        log_dict(*arguments, **options)
+
+    monkeypatch.setattr(model, "log_dict", noted)
+    trainer = fit(model, images, L.Callback())
+    assert steps == logged_at
+    assert trainer.callback_metrics["loss"] > 0
