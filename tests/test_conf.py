@@ -234,7 +234,10 @@ def test_all_that_is_wrong_is_said_at_once() -> None:
     [
         ("labels.per_clas", "labels.{per_class}"),
         ("sead", "{seed}"),
-        ("finetune.zzz", "finetune.{max_epochs, batch_size, lr, encoder_lr, label_smoothing, augment_strength}"),
+        (
+            "finetune.zzz",
+            "finetune.{max_epochs, batch_size, lr, encoder_lr, label_smoothing, augment_strength}",
+        ),
     ],
 )
 def test_a_key_that_nothing_reads_is_refused(key: str, hint: str) -> None:
