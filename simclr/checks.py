@@ -144,8 +144,8 @@ def _ranges(config: Config) -> Iterator[str]:
     for key in ("encoder.channels", "head.hidden"):
         if any(width < 1 for width in _get(config, key)):
             yield f"{key}={_get(config, key)}: every width must be at least 1"
-    if not config.encoder.channels:
-        yield "encoder.channels=[]: needs at least one stage"
+    if len(config.encoder.channels) < 2:
+        yield f"encoder.channels={config.encoder.channels}: needs at least two widths"
     if config.pretrain_seeds is not None and (
         not config.pretrain_seeds
         or min(config.pretrain_seeds) < 0

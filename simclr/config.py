@@ -20,7 +20,7 @@ class DataConfig:
 
     name: str = "mnist"
     root: str = "data"
-    batch_size: int = 256  # over all devices
+    batch_size: int = 128  # over all devices
     val_images: int = 5_000  # split off the training images once, by split_seed
     split_seed: int = 0
     train_images: int | None = None  # use only so many, validation images included

@@ -41,11 +41,17 @@ def build_encoder(config: EncoderConfig, in_channels: int) -> Encoder:
 
 
 def _conv(
-    in_channels: int, out_channels: int, kernel: int = 3, stride: int = 1, pool: bool = False
+    in_channels: int,
+    out_channels: int,
+    kernel: int = 3,
+    stride: int = 1,
+    padding: int | None = None,
+    pool: bool = False,
 ) -> nn.Sequential:
     """Pooling comes first, so that norm and ReLU have a quarter of the pixels to pass over."""
+    padding = kernel // 2 if padding is None else padding
     return nn.Sequential(
-        nn.Conv2d(in_channels, out_channels, kernel, stride, kernel // 2, bias=False),
+        nn.Conv2d(in_channels, out_channels, kernel, stride, padding, bias=False),
         *([nn.MaxPool2d(2)] if pool else []),
         nn.BatchNorm2d(out_channels),
         nn.ReLU(inplace=True),
@@ -53,15 +59,20 @@ def _conv(
 
 
 def _cnn(config: EncoderConfig, in_channels: int) -> nn.Sequential:
-    """A strided 5x5 stem, then stages that halve the image, then the mean over positions."""
-    first, *rest = config.channels
+    """A strided 5x5 stem, stages that halve the image, and one look at the 3x3 grid that is left.
+
+    Images of 28x28 pixels leave just that grid; others are brought to it. Where a stroke is stays
+    visible to the last convolution, which a mean over positions would hide.
+    """
+    first, *stages, last = config.channels
     layers: list[nn.Module] = [_conv(in_channels, first, kernel=5, stride=2)]
     previous = first
-    for stage, width in enumerate(rest):
-        layers.append(_conv(previous, width, pool=stage < len(rest) - 1))
+    for width in stages:
+        layers.append(_conv(previous, width, pool=True))
         layers += [_conv(width, width) for _ in range(config.convs_per_stage - 1)]
         previous = width
-    return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten())
+    layers += [nn.AdaptiveAvgPool2d(3), _conv(previous, last, padding=0), nn.Flatten()]
+    return nn.Sequential(*layers)
 
 
 def _resnet18(in_channels: int) -> nn.Module:

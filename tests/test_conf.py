@@ -187,7 +187,7 @@ def test_no_number_may_be_nan_or_infinite(key: str) -> None:
         (["augment.flip=2"], "augment.flip=2: must be between 0 and 1"),
         (["augment.scale=[2,1]"], "augment.scale=[2.0, 1.0]: must be [min, max], 0 < min <= max"),
         (["data.channels=2"], "data.channels=2: must be 1 (grey) or 3 (colour)"),
-        (["encoder.channels=[]"], "encoder.channels=[]: needs at least one stage"),
+        (["encoder.channels=[]"], "encoder.channels=[]: needs at least two widths"),
         (["head.hidden=[8,0]"], "head.hidden=[8, 0]: every width must be at least 1"),
         (["pretrain_seeds=[1,1]"], "pretrain_seeds=[1, 1]: must be different seeds of at least 0"),
         (["pretrain_seeds=[]"], "pretrain_seeds=[]: must be different seeds of at least 0"),

@@ -64,8 +64,8 @@ def test_more_convolutions_per_stage() -> None:
     def convolutions(encoder: Encoder) -> int:
         return sum(isinstance(module, nn.Conv2d) for module in encoder.modules())
 
-    assert convolutions(build("deeper")) == 1 + 2 * 2
-    assert convolutions(build("cnn")) == 1 + 3
+    assert convolutions(build("deeper")) == 1 + 2 + 1
+    assert convolutions(build("cnn")) == 1 + 2 + 1
 
 
 def test_an_unknown_name() -> None:

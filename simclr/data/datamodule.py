@@ -60,7 +60,7 @@ class ContrastiveDataModule(_InMemory):
         SimclrError: if a batch is larger than the data.
     """
 
-    def __init__(self, images: Tensor, views: Views, batch_size: int = 256, seed: int = 0) -> None:
+    def __init__(self, images: Tensor, views: Views, batch_size: int = 128, seed: int = 0) -> None:
         super().__init__()
         if batch_size > len(images):
             raise SimclrError(
