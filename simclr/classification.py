@@ -81,6 +81,7 @@ class FineTune(_Classification):
         label_smoothing: share of the target spread over all classes.
         keep_statistics: whether batch norms go on normalising by the statistics they have, which
             few labelled images cannot improve; their scales and shifts move all the same.
+        log_every_n_steps: steps between two of which the loss is logged, as is the last.
     """
 
     def __init__(
@@ -91,6 +92,7 @@ class FineTune(_Classification):
         total_steps: int,
         label_smoothing: float = 0.0,
         keep_statistics: bool = False,
+        log_every_n_steps: int = 1,
     ) -> None:
         super().__init__(classifier.requires_grad_(True))
         self.optimizer_config = optimizer
@@ -98,6 +100,7 @@ class FineTune(_Classification):
         self.total_steps = total_steps
         self.label_smoothing = label_smoothing
         self.keep_statistics = keep_statistics
+        self.log_every_n_steps = log_every_n_steps
         self.train()
 
     def train(self, mode: bool = True) -> "FineTune":
@@ -116,7 +119,9 @@ class FineTune(_Classification):
     def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
         images, labels = batch
         loss = F.cross_entropy(self(images), labels, label_smoothing=self.label_smoothing)
-        self.log("loss", loss, batch_size=len(labels), logger=False)
+        step = self.trainer.global_step + 1
+        if step % self.log_every_n_steps == 0 or step == self.total_steps:
+            self.log("loss", loss, batch_size=len(labels), logger=False)
         return loss
 
     def configure_optimizers(self) -> OptimizerLRScheduler:

@@ -52,7 +52,7 @@ class SimCLR(L.LightningModule):
         projections = self.head(self.encoder(torch.cat(views)))
         z0, z1 = projections.chunk(2)
         temperature, options = self.loss_config.temperature, self._loss_options()
-        if self._is_to_log(batch_idx):
+        if self._is_to_log():
             loss, accuracy = nt_xent_with_accuracy(z0, z1, temperature, **options)
             self.log_dict(
                 {"loss": loss.detach(), "contrastive_accuracy": accuracy},
@@ -70,10 +70,10 @@ class SimCLR(L.LightningModule):
             "gather": self.trainer.world_size > 1,
         }
 
-    def _is_to_log(self, batch_idx: int) -> bool:
-        """Every so many steps, as Lightning takes its time to log, and at the end of an epoch."""
-        due = (self.trainer.global_step + 1) % self.log_every_n_steps == 0
-        return due or batch_idx + 1 == self.trainer.num_training_batches
+    def _is_to_log(self) -> bool:
+        """Every so many steps, as Lightning takes its time to log, and at the last."""
+        step = self.trainer.global_step + 1
+        return step % self.log_every_n_steps == 0 or step == self.total_steps
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         config = self.optimizer_config

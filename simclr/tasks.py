@@ -287,6 +287,7 @@ def _train_all(
         total_steps=settings.max_epochs * len(data.train_dataloader()),
         label_smoothing=settings.label_smoothing,
         keep_statistics=task == "finetune",
+        log_every_n_steps=config.trainer.log_every_n_steps,
     )
     clock = Clock()
     alone = config.task == task
