@@ -65,6 +65,15 @@ class Checkpoints(Checkpoint):
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         self._due = time.monotonic() + self.seconds
 
+    def on_train_batch_start(
+        self, trainer: L.Trainer, pl_module: L.LightningModule, batch: Any, batch_idx: int
+    ) -> None:
+        # Resumed after the last step of an epoch, Lightning (2.6) does not count the next epoch as
+        # begun, and a checkpoint in it would lead back into the epoch before.
+        progress: Any = trainer.fit_loop.epoch_progress
+        for count in (progress.total, progress.current):
+            count.ready = count.started = count.processed + 1
+
     def on_train_batch_end(
         self,
         trainer: L.Trainer,
