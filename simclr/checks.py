@@ -207,7 +207,7 @@ def _processes(config: Config) -> Iterator[str]:
             "machine, else it waits for ever"
         )
     processes = world_size(trainer.devices, trainer.num_nodes)
-    if config.task in ("benchmark", "pretrain") and batch > 0 and batch % processes:
+    if config.task in ("benchmark", "pretrain") and min(batch, processes) > 0 and batch % processes:
         yield (
             f"data.batch_size={batch}: must be a multiple of the {processes} processes "
             "that share a batch"

@@ -118,7 +118,7 @@ def test_the_same_weights_are_the_same_file(path: Path, tmp_path: Path) -> None:
 
 def test_weights_that_do_not_fit_are_all_named(path: Path) -> None:
     save_encoder(path, encoder(), CONFIG, 1)
-    other = encoder(config=EncoderConfig(channels=[8, 12], convs_per_stage=2))
+    other = encoder(config=EncoderConfig(channels=[8, 12, 24], convs_per_stage=1))
     before = {name: value.clone() for name, value in other.state_dict().items()}
     with pytest.raises(SimclrError, match=r"encoder\.weights=.*do not fit") as refused:
         load_weights(other, path)
