@@ -69,6 +69,13 @@ def bare(config: Config, turns: Turns) -> None:
     train(config, repeat(random_pair(config)), cross_entropy, turns)
 
 
+def usual(config: Config, turns: Turns) -> None:
+    """The bare loop on an encoder whose layers stand in the usual order."""
+    from plain import cross_entropy, random_pair, train, usual_network
+
+    train(config, repeat(random_pair(config)), cross_entropy, turns, usual_network)
+
+
 def bare_nt_xent(config: Config, turns: Turns) -> None:
     """The bare loop with simclr's loss and its use of memory."""
     from plain import random_pair, train
@@ -126,7 +133,10 @@ def _affine(config: Config) -> dict[str, Any]:
 
 LOOPS: dict[str, Callable[[Config, Turns], None]] = {
     loop.__name__: loop
-    for loop in (bare, bare_nt_xent, pretrain, kornia, torchvision, lightly, pretrain_repeated)
+    for loop in (
+        *(bare, bare_nt_xent, usual, pretrain, pretrain_repeated),
+        *(kornia, torchvision, lightly),
+    )
 }
 
 

@@ -37,6 +37,27 @@ def network(config: Config) -> nn.Sequential:
     return nn.Sequential(encoder, build_head(config.head, encoder.dim))
 
 
+def usual_network(config: Config) -> nn.Sequential:
+    """The same widths and number of convolutions in the usual order: norm, ReLU, then pooling."""
+
+    def conv(before: int, after: int, kernel: int = 3, stride: int = 1) -> list[nn.Module]:
+        padding = kernel // 2
+        layer = nn.Conv2d(before, after, kernel, stride, padding, bias=False)
+        return [layer, nn.BatchNorm2d(after), nn.ReLU(inplace=True)]
+
+    torch.manual_seed(config.seed)
+    first, *stages, last = config.encoder.channels
+    layers, previous = conv(1, first, 5, 2), first
+    for width in stages:
+        layers += [*conv(previous, width), nn.MaxPool2d(2)]
+        for _ in range(config.encoder.convs_per_stage - 1):
+            layers += conv(width, width)
+        previous = width
+    layers += [*conv(previous, last), nn.AdaptiveAvgPool2d(1), nn.Flatten()]
+    encoder = nn.Sequential(*layers).to(memory_format=torch.channels_last)
+    return nn.Sequential(encoder, build_head(config.head, last))
+
+
 def autocast(config: Config) -> Any:
     """The precision that training has on this machine."""
     bf16 = config.trainer.precision == "bf16-mixed"
@@ -46,11 +67,12 @@ def autocast(config: Config) -> Any:
 def train(
     config: Config,
     pairs: Iterator[Pair],
-    loss: Callable[[Tensor, Tensor, float], Tensor],
+    loss: Loss,
     turns: Turns,
+    build: Callable[[Config], nn.Sequential] = network,
 ) -> None:
     """Train on pairs of views, float (B, C, H, W), as long as there are any."""
-    model = network(config)
+    model = build(config)
     settings = config.optimizer
     optimizer = torch.optim.AdamW(
         model.parameters(), settings.lr, weight_decay=settings.weight_decay, fused=True

@@ -18,7 +18,7 @@ from loops import configured
 from measuring import markdown, quartiles, write_report
 from turns import take_turns
 
-CONTESTANTS = ("bare", "bare_nt_xent", "pretrain", "kornia", "torchvision", "lightly")
+CONTESTANTS = ("bare", "bare_nt_xent", "pretrain", "usual", "kornia", "torchvision", "lightly")
 WARM, TIMED = 5, 8  # steps of a turn; two workers keep up to four batches ready
 SCALING: dict[str, tuple[tuple[str, ...], ...]] = {
     "images in a batch": tuple((f"data.batch_size={size}",) for size in (64, 256, 1024, 4096)),
