@@ -62,6 +62,7 @@ class OptimizerConfig:
 
     name: str = "adamw"
     lr: float = 4e-3
+    lr_scaling: str = "none"  # linear, sqrt: pretraining's lr grows so with the batch, from 256 on
     weight_decay: float = 1e-4  # not on biases and norms
     momentum: float = 0.9  # sgd and lars
     warmup: float = 0.1  # share of all steps

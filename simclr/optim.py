@@ -54,12 +54,32 @@ def build_optimizer(
                 raise SimclrError(
                     "optimizer.name=lars: needs the package timm: pip install 'simclr[timm]'"
                 ) from error
+            for group in groups:  # whether or not they decay: by itself, timm would not adapt then
+                group["always_adapt"] = "weight_decay" not in group
             optimizer: Optimizer = Lars(
                 groups, momentum=config.momentum, weight_decay=config.weight_decay
             )
             return optimizer
         case name:
             raise ValueError(f"no optimizer named {name!r}")
+
+
+def scaled_lr(config: OptimizerConfig, batch_size: int) -> float:
+    """The peak learning rate for a batch, where `config.lr` is for 256 (Chen et al. 2020, B.1).
+
+    Raises:
+        ValueError: if there is no rule of the name in `config.lr_scaling`.
+    """
+    growth = batch_size / 256
+    match config.lr_scaling:
+        case "none":
+            return config.lr
+        case "linear":
+            return config.lr * growth
+        case "sqrt":
+            return config.lr * math.sqrt(growth)
+        case name:
+            raise ValueError(f"no lr_scaling named {name!r}")
 
 
 def warmup_cosine(optimizer: Optimizer, total_steps: int, warmup: float) -> LambdaLR:

@@ -34,6 +34,7 @@ from simclr.encoders import Encoder, build_encoder
 from simclr.errors import SimclrError
 from simclr.export import export_onnx
 from simclr.heads import build_head
+from simclr.optim import scaled_lr
 from simclr.pretraining import SimCLR
 from simclr.probe import FeatureNorm, fitted_accuracy
 from simclr.ranks import is_first
@@ -162,7 +163,7 @@ def pretrain(job: Job) -> Pretrained:
         encoder,
         build_head(config.head, encoder.dim),
         config.loss,
-        config.optimizer,
+        replace(config.optimizer, lr=scaled_lr(config.optimizer, config.data.batch_size)),
         total_steps=steps,
         log_every_n_steps=config.trainer.log_every_n_steps,
     )

@@ -12,7 +12,7 @@ from simclr.config import EncoderConfig, HeadConfig, OptimizerConfig
 from simclr.encoders import build_encoder
 from simclr.errors import SimclrError
 from simclr.heads import build_head
-from simclr.optim import build_optimizer, parameter_groups, warmup_cosine
+from simclr.optim import build_optimizer, parameter_groups, scaled_lr, warmup_cosine
 
 DECAY = 0.3
 
@@ -76,7 +76,7 @@ def test_lars_adapts_the_step_to_each_weight_and_leaves_norms_and_biases() -> No
         torch.manual_seed(0)
         layer = nn.Linear(4, 4)
         before = [p.detach().clone() for p in (layer.weight, layer.bias)]
-        config = OptimizerConfig(name="lars", momentum=0.0, weight_decay=1e-9)
+        config = OptimizerConfig(name="lars", momentum=0.0, weight_decay=0.0)
         optimizer = build_optimizer(config, [(layer, 1.0)])
         layer.weight.grad, layer.bias.grad = torch.ones(4, 4) * size, torch.ones(4) * size
         optimizer.step()
@@ -105,6 +105,22 @@ def test_lars_without_its_package(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_an_unknown_name() -> None:
     with pytest.raises(ValueError, match="no optimizer named 'adam'"):
         build_optimizer(OptimizerConfig(name="adam"), [(modules()[0], 1.0)])
+
+
+@pytest.mark.parametrize(
+    ("rule", "batch_size", "lr"),
+    [("none", 4096, 0.3), ("linear", 4096, 4.8), ("linear", 64, 0.075), ("sqrt", 4096, 1.2)],
+)
+def test_the_rate_grows_with_the_batch_as_in_the_paper(
+    rule: str, batch_size: int, lr: float
+) -> None:
+    config = OptimizerConfig(lr=0.3, lr_scaling=rule)
+    assert scaled_lr(config, batch_size) == pytest.approx(lr)
+
+
+def test_an_unknown_rule() -> None:
+    with pytest.raises(ValueError, match="no lr_scaling named 'cubic'"):
+        scaled_lr(OptimizerConfig(lr_scaling="cubic"), 256)
 
 
 def rates(total_steps: int, warmup: float, steps: int | None = None) -> list[list[float]]:
