@@ -15,7 +15,9 @@ from simclr.arguments import refused
 from simclr.checks import check
 from simclr.config import Config, register
 from simclr.errors import SimclrError
+from simclr.failures import REPORT
 from simclr.ranks import is_first, run_name
+from simclr.sweeps import in_sweep, record_failure, share_machine
 
 # Before torch is loaded: threads that spin while they wait starve a machine with other work to do.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
@@ -30,18 +32,30 @@ if not is_first():
 @hydra.main(config_path="conf", config_name="config", version_base="1.3")
 def main(composed: DictConfig) -> float | None:
     """Run one job; return its validation accuracy, for sweepers that optimise it."""
-    folder = Path(HydraConfig.get().runtime.output_dir)
-    here = Path.cwd()
-    composed.output_dir = str(folder.relative_to(here) if folder.is_relative_to(here) else folder)
+    if HydraConfig.initialized():
+        folder = Path(HydraConfig.get().runtime.output_dir)
+        here = Path.cwd()
+        in_words = folder.relative_to(here) if folder.is_relative_to(here) else folder
+        composed.output_dir = str(in_words)
     config = cast(Config, OmegaConf.to_object(composed))
-    named = ("output_dir=", "hydra.run.dir=", "hydra.sweep.dir=")
-    fresh = not any(given.startswith(named) for given in sys.argv[1:])
-    check(config, fresh)  # before the seconds that importing torch takes
-    from simclr.run import run
-
-    os.environ["HYDRA_FULL_ERROR"] = asked_for_traceback  # other ranks, started by this one
+    folder = Path(config.output_dir)
+    (folder / REPORT).unlink(missing_ok=True)
+    if in_sweep():
+        share_machine()
     try:
+        # before the seconds that importing torch takes
+        check(config, fresh_folder=os.environ["SIMCLR_RUN"] in config.output_dir)
+        from simclr.run import run
+
+        os.environ["HYDRA_FULL_ERROR"] = asked_for_traceback  # other ranks, started by this one
         return run(config).metrics.get("val_accuracy")
+    except Exception as error:
+        if not in_sweep():
+            raise
+        record_failure(folder, error)
+        if not is_first():  # which reports it; this one must not end before
+            return None
+        raise SimclrError("A job of this sweep failed.") from error
     finally:
         os.environ["HYDRA_FULL_ERROR"] = "1"
 

@@ -3,16 +3,21 @@
 import importlib.util
 import os
 import re
+import shlex
+import sys
 from collections.abc import Iterator
 from dataclasses import fields, is_dataclass
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
+from hydra.core.hydra_config import HydraConfig
+
 from simclr.augment_config import check_augment
 from simclr.config import Config
 from simclr.errors import SimclrError
-from simclr.ranks import world_size
+from simclr.ranks import by_srun, by_torchrun, world_size
+from simclr.sweeps import in_sweep
 
 CHOICES: dict[str, tuple[str | None, ...]] = {
     "task": ("benchmark", "pretrain", "linear_eval", "finetune", "supervised"),
@@ -22,6 +27,7 @@ CHOICES: dict[str, tuple[str | None, ...]] = {
     "encoder.name": ("cnn", "resnet18"),
     "loss.name": ("nt_xent", "dcl"),
     "optimizer.name": ("adamw", "sgd", "lars"),
+    "optimizer.lr_scaling": ("none", "linear", "sqrt"),
     "trainer.accelerator": ("auto", "cpu", "gpu"),
     "trainer.strategy": ("auto", "ddp"),
     "trainer.precision": ("auto", "32-true", "bf16-mixed", "16-mixed"),
@@ -212,6 +218,32 @@ def _processes(config: Config) -> Iterator[str]:
             f"data.batch_size={batch}: must be a multiple of the {processes} processes "
             "that share a batch"
         )
+    if in_sweep():
+        yield from _processes_of_sweep(config)
+
+
+def _processes_of_sweep(config: Config) -> Iterator[str]:
+    launcher = HydraConfig.get().runtime.choices["hydra/launcher"]
+    if by_torchrun() and launcher != "basic":
+        yield f"hydra/launcher={launcher}: must be basic under torchrun, which starts the processes"
+    shares = config.task in ("benchmark", "pretrain")
+    if shares and not (by_torchrun() or by_srun()) and (count := _children(config)) > 1:
+        command = shlex.join(sys.argv) if launcher == "basic" else "train.py -m KEY=VALUE,..."
+        yield (
+            f"trainer.devices={config.trainer.devices}: in a sweep, Lightning would start the "
+            "sweep again for each device; this works: "
+            f"torchrun --standalone --nproc-per-node {count} {command}"
+        )
+
+
+def _children(config: Config) -> int:
+    """Processes that Lightning would make of this one."""
+    trainer = config.trainer
+    if str(trainer.devices) in ("auto", "-1") and trainer.accelerator != "cpu":
+        import torch
+
+        return torch.cuda.device_count()
+    return world_size(trainer.devices)
 
 
 def _gpu_is_there() -> bool:

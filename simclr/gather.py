@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from simclr.errors import SimclrError
+from simclr.failures import read_failure
 from simclr.tables import SUMMARY_HEADER, Summary, markdown, summarise, summary_cells, text
 
 SEEDS = {"seed", "labels.seed", "data.split_seed"}  # averaged over
@@ -69,7 +70,7 @@ def gather(folders: Iterable[Path]) -> tuple[list[Sample], list[str]]:
     notes: dict[str, None] = {}
     for folder, finished in _runs(folders, notes):
         if not finished:
-            notes[f"{folder}: failed or unfinished, it has no results.json"] = None
+            notes[f"{folder}: {_why_unfinished(folder)}"] = None
             continue
         try:
             found = read(folder)
@@ -193,6 +194,12 @@ def _runs(folders: Iterable[Path], notes: dict[str, None]) -> Iterator[tuple[Pat
             if (finished or started) and folder.resolve() not in seen:
                 seen.add(folder.resolve())
                 yield folder, finished
+
+
+def _why_unfinished(folder: Path) -> str:
+    if found := read_failure(folder):
+        return "failed: " + " ".join(found[1].split())
+    return "failed or unfinished, it has no results.json"
 
 
 def _part(folder: Path) -> bool:

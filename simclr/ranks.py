@@ -5,7 +5,7 @@ Known from the environment before torch is imported, and so before Hydra makes f
 
 import os
 import uuid
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import cache
 from typing import TYPE_CHECKING
 
@@ -33,6 +33,11 @@ def by_torchrun() -> bool:
     return "TORCHELASTIC_RUN_ID" in os.environ
 
 
+def by_srun() -> bool:
+    """Whether this process is one of several that SLURM started."""
+    return int(os.environ.get("SLURM_NTASKS", "1")) > 1
+
+
 def world_size(devices: int | str, nodes: int = 1) -> int:
     """How many processes share a batch, as far as that is known before torch is imported.
 
@@ -56,10 +61,26 @@ def run_name() -> str:
         if is_first():
             store().set("run_name", name)
         return store().get("run_name").decode()
-    if int(os.environ.get("SLURM_NTASKS", "1")) > 1:
+    if by_srun():
         ids = ("SLURM_JOB_ID", "SLURM_STEP_ID", "SLURM_RESTART_COUNT")
         return "-".join(["slurm", *(os.environ[key] for key in ids if key in os.environ)])
     return name
+
+
+def all_failed(job: str, seconds: float = 60) -> bool:
+    """Whether, after a failure here, all processes started by torchrun fail in the same job.
+
+    They may then go on together to the next; otherwise some of them wait for this one for ever.
+    """
+    from torch.distributed import DistStoreError
+
+    if store().add(f"failed/{job}", 1) == int(os.environ["WORLD_SIZE"]):
+        store().set(f"all_failed/{job}", "")
+    try:
+        store().wait([f"all_failed/{job}"], timedelta(seconds=seconds))
+    except DistStoreError:
+        return False
+    return True
 
 
 @cache

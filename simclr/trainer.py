@@ -75,7 +75,7 @@ def build_trainer(
         devices = int(os.environ["LOCAL_WORLD_SIZE"])
         nodes = int(os.environ["WORLD_SIZE"]) // devices
     elif devices == 1:
-        devices = _own_device(settings)
+        devices = own_device(settings)
     synchronised = settings.sync_batchnorm
     on_cpu = synchronised and not _on_gpu(settings)
     return L.Trainer(
@@ -110,7 +110,7 @@ def local_trainer(
     settings = config.trainer
     return L.Trainer(
         accelerator=settings.accelerator,
-        devices=_own_device(settings),
+        devices=own_device(settings),
         plugins=[LightningEnvironment(), AtomicCheckpointIO()],
         precision=resolve_precision(precision, settings.accelerator),
         max_epochs=max_epochs,
@@ -128,7 +128,7 @@ def _on_gpu(settings: TrainerConfig) -> bool:
     return torch.cuda.is_available() and settings.accelerator != "cpu"
 
 
-def _own_device(settings: TrainerConfig) -> int | list[int]:
+def own_device(settings: TrainerConfig) -> int | list[int]:
     """One device: by the process's place in its run, or its job's turn in a sweep side by side."""
     if not _on_gpu(settings):
         return 1

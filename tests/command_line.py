@@ -7,7 +7,7 @@ import runpy
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
@@ -38,12 +38,15 @@ class Ended:
     err: str
 
 
-def start(*arguments: str, folder: Path, **environment: str) -> "subprocess.Popen[str]":
-    """Start `python train.py ARGUMENTS` in `folder`, with one thread."""
+def start(
+    *arguments: str, folder: Path, by: Sequence[str] = (), **environment: str | None
+) -> "subprocess.Popen[str]":
+    """Start `python BY train.py ARGUMENTS` in `folder`, with one thread if nothing else is said."""
+    variables = os.environ | {"OMP_NUM_THREADS": "1"} | environment
     return subprocess.Popen(
-        [sys.executable, str(TRAIN), *arguments],
+        [sys.executable, *by, str(TRAIN), *arguments],
         cwd=folder,
-        env=os.environ | {"OMP_NUM_THREADS": "1"} | environment,
+        env={name: value for name, value in variables.items() if value is not None},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

@@ -19,7 +19,7 @@ CONF = Path(__file__).parent.parent / "conf"
 GROUPS = {
     folder.name: sorted(path.stem for path in folder.glob("*.yaml"))
     for folder in sorted(CONF.iterdir())
-    if folder.is_dir()
+    if folder.is_dir() and folder.name != "hydra"
 }
 CHOICES = [f"{group}={name}" for group, names in GROUPS.items() for name in names]
 EXPERIMENTS = GROUPS["experiment"]

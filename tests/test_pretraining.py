@@ -1,5 +1,6 @@
 """SimCLR: one encoder call for both views, the loss it says, learning, and resuming."""
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -83,7 +84,10 @@ def fit(
     precision: str = "32-true",
     resume: Path | None = None,
 ) -> L.Trainer:
-    settings = TrainerConfig(accelerator="cpu", devices=1, precision=precision, log_every_n_steps=1)
+    device = "gpu" if precision == "16-mixed" else "cpu"
+    settings = TrainerConfig(
+        accelerator=device, devices=1, precision=precision, log_every_n_steps=1
+    )
     views = build_views(AugmentConfig(rotation=10, shift=0.1))
     trainer = build_trainer(Config(trainer=settings), max_epochs=epochs, callbacks=[record])
     data = ContrastiveDataModule(images, views, BATCH)
@@ -144,6 +148,26 @@ def test_bf16_computes_the_loss_in_float32(images: Tensor) -> None:
     for projections, loss in zip(record.projections, record.losses, strict=True):
         z0, z1 = projections.float().chunk(2)
         assert loss == pytest.approx(float(nt_xent(z0, z1, 0.5)), rel=1e-6)
+
+
+@pytest.mark.parametrize(
+    "precision",
+    [
+        "32-true",
+        "bf16-mixed",
+        pytest.param(
+            "16-mixed",
+            marks=pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU"),
+        ),
+    ],
+)
+def test_every_precision_is_finite_at_the_lowest_temperature(
+    precision: str, images: Tensor
+) -> None:
+    model, record = module(loss=LossConfig(temperature=0.01)), Record()
+    fit(model, images, record, precision=precision)
+    assert all(math.isfinite(loss) for loss in record.losses)
+    assert all(torch.isfinite(parameter).all() for parameter in model.parameters())
 
 
 def test_images_become_representations(images: Tensor) -> None:
