@@ -13,7 +13,7 @@ from lightning.pytorch.loggers import CSVLogger, Logger
 
 from simclr.callbacks.checkpoints import AtomicCheckpointIO
 from simclr.config import Config, TrainerConfig
-from simclr.ranks import by_torchrun, local_rank
+from simclr.ranks import by_torchrun, is_first, local_rank
 from simclr.sync_batchnorm import SyncBatchNormOnCPU
 from simclr.tensorboard import FOLDER, Board
 
@@ -46,9 +46,17 @@ def build_logger(name: str, folder: Path, stage: str = "") -> Logger | bool:
         case "tensorboard":
             return Board(folder, name=FOLDER, version=stage)
         case "csv":
+            _keep_earlier(folder / "csv" / stage / "metrics.csv")
             return CSVLogger(folder, name="csv", version=stage)
         case _:
             return False
+
+
+def _keep_earlier(path: Path) -> None:
+    """Rename what a stopped run has logged, which Lightning would delete."""
+    if path.exists() and is_first():
+        count = len(list(path.parent.glob("metrics*.csv")))
+        path.rename(path.with_name(f"metrics_before_{count}.csv"))
 
 
 def build_trainer(

@@ -56,6 +56,16 @@ def test_loggers_write_into_the_runs_folder(
     assert Path(logger.log_dir) == tmp_path / folder
 
 
+def test_what_a_stopped_run_has_logged_is_kept(tmp_path: Path) -> None:
+    for loss in (3.0, 2.0, 1.0):
+        logger = build_logger("csv", tmp_path)
+        assert isinstance(logger, CSVLogger)
+        logger.log_metrics({"loss": loss}, step=1)
+        logger.save()
+    files = sorted((tmp_path / "csv").iterdir())
+    assert [path.read_text().split()[1].split(",")[0] for path in files] == ["1.0", "3.0", "2.0"]
+
+
 def test_no_logger(tmp_path: Path) -> None:
     assert build_logger("none", tmp_path) is False
 
