@@ -55,8 +55,8 @@ def pretrain_repeated(config: Config, turns: Turns) -> None:
     def repeated(data: DataConfig) -> Splits:
         splits = load_splits(replace(data, train_images=1_100, val_images=100, test_images=100))
         total = data.train_images or 60_000
-        times = -(-total // len(splits.unlabelled))
-        return replace(splits, unlabelled=splits.unlabelled.repeat(times, 1, 1, 1)[:total])
+        times = -(-total // len(splits.train.images))
+        return replace(splits, unlabelled=splits.train.images.repeat(times, 1, 1, 1)[:total])
 
     with patch("simclr.run.load_splits", repeated):
         pretrain(config, turns)

@@ -96,7 +96,7 @@ def random_pair(config: Config) -> Pair:
 
 def index_batches(config: Config) -> Iterator[Tensor]:
     """Shuffled batches uint8 (B, C, H, W) of the images in memory, epoch after epoch."""
-    images = load_splits(config.data).unlabelled
+    images = load_splits(config.data).train.images
     while True:
         for indices in torch.randperm(len(images)).split(config.data.batch_size)[:-1]:
             yield images[indices]
@@ -106,7 +106,7 @@ class PerImage(Dataset[Pair]):
     """Two views of an image by a transform of single images, uint8 (C, H, W)."""
 
     def __init__(self, config: Config, transform: Callable[[Any], Tensor]) -> None:
-        self.images = load_splits(config.data).unlabelled
+        self.images = load_splits(config.data).train.images
         self.transform = transform
 
     def __len__(self) -> int:

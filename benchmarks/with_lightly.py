@@ -19,7 +19,7 @@ class Images(Dataset[list[Tensor]]):
     """Views of PIL images, as torchvision's MNIST hands them to a transform."""
 
     def __init__(self, config: Config) -> None:
-        self.images = load_splits(config.data).unlabelled.squeeze(1).numpy()
+        self.images = load_splits(config.data).train.images.squeeze(1).numpy()
         self.transform = importlib.import_module("lightly.transforms").SimCLRTransform(
             input_size=self.images.shape[-1], cj_strength=0.5, gaussian_blur=0.0, normalize=None
         )

@@ -24,7 +24,8 @@ CHOICES: dict[str, tuple[str | None, ...]] = {
     "export": (None, "onnx"),
     "logger": ("tensorboard", "csv", "none"),
     "data.name": ("mnist", "fashion_mnist", "kmnist", "idx", "folder", "synthetic"),
-    "encoder.name": ("cnn", "resnet18"),
+    "data.stream": ("auto", "always", "never"),
+    "encoder.name": ("cnn", "resnet18", "timm"),
     "loss.name": ("nt_xent", "dcl"),
     "optimizer.name": ("adamw", "sgd", "lars"),
     "optimizer.lr_scaling": ("none", "linear", "sqrt"),
@@ -193,6 +194,7 @@ def _combinations(config: Config) -> Iterator[str]:
         yield "trainer.accelerator=gpu: torch sees no GPU here; choose trainer=auto or trainer=cpu"
     if config.optimizer.name == "lars" and not importlib.util.find_spec("timm"):
         yield "optimizer.name=lars: needs the package timm: pip install 'simclr[timm]'"
+    yield from _timm(config)
     if config.export == "onnx" and not importlib.util.find_spec("onnxscript"):
         yield "export=onnx: needs the packages of an extra: pip install 'simclr[onnx]'"
     if config.trainer.precision == "16-mixed" and (
@@ -244,6 +246,21 @@ def _children(config: Config) -> int:
 
         return torch.cuda.device_count()
     return world_size(trainer.devices)
+
+
+def _timm(config: Config) -> Iterator[str]:
+    model = config.encoder.model
+    if config.encoder.name != "timm":
+        if model is not None:
+            yield f"encoder.model={model}: must be null for encoder.name={config.encoder.name}"
+    elif not importlib.util.find_spec("timm"):
+        yield "encoder.name=timm: needs the package timm: pip install 'simclr[timm]'"
+    else:
+        import timm
+
+        if model is None or not timm.is_model(model):
+            near = ", ".join(get_close_matches(model or "", timm.list_models())) or "resnet10t, ..."
+            yield f"encoder.model={model}: timm has no such model; it has {near}"
 
 
 def _gpu_is_there() -> bool:

@@ -4,6 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from simclr.data.batches import EVAL_BATCH
+from simclr.data.images import Images
 from simclr.encoders import Encoder
 from simclr.probe import FeatureNorm, softmax_regression
 
@@ -39,7 +40,7 @@ class Classifier(nn.Module):
 
 
 @torch.inference_mode()
-def extract_features(encoder: Encoder, images: Tensor, batch_size: int = EVAL_BATCH) -> Tensor:
+def extract_features(encoder: Encoder, images: Images, batch_size: int = EVAL_BATCH) -> Tensor:
     """Representations of uint8 images (N, C, H, W) by the encoder in eval mode, float32 (N, D).
 
     The encoder's mode is restored afterwards; its weights and statistics are not touched.

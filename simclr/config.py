@@ -27,6 +27,7 @@ class DataConfig:
     test_images: int | None = None
     image_size: int = 28  # folder and synthetic: images are brought to this size
     channels: int = 1  # folder: 1 grey, 3 colour
+    stream: str = "auto"  # folder: decode unlabelled images anew in every epoch; always, never
 
 
 @dataclass
@@ -34,6 +35,7 @@ class EncoderConfig:
     """The network whose output is the representation."""
 
     name: str = "cnn"
+    model: str | None = None  # timm: its name there
     channels: list[int] = field(default_factory=lambda: [16, 32, 64, 128])  # cnn: one per stage
     convs_per_stage: int = 2  # cnn
     weights: str | None = None  # an encoder.safetensors to start from

@@ -1,5 +1,7 @@
 """The encoders: networks from images (B, C, H, W) to representations (B, dim)."""
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
@@ -36,6 +38,8 @@ def build_encoder(config: EncoderConfig, in_channels: int) -> Encoder:
             return Encoder(_cnn(config, in_channels), config.channels[-1])
         case "resnet18":
             return Encoder(_resnet18(in_channels), 512)
+        case "timm":
+            return _timm(config.model or "", in_channels)
         case name:
             raise ValueError(f"no encoder named {name!r}")
 
@@ -73,6 +77,14 @@ def _cnn(config: EncoderConfig, in_channels: int) -> nn.Sequential:
         previous = width
     layers += [nn.AdaptiveAvgPool2d(3), _conv(previous, last, padding=0), nn.Flatten()]
     return nn.Sequential(*layers)
+
+
+def _timm(model: str, in_channels: int) -> Encoder:
+    """A model of timm, from random weights like the others."""
+    import timm
+
+    network: Any = timm.create_model(model, in_chans=in_channels, num_classes=0)
+    return Encoder(network, getattr(network, "head_hidden_size", network.num_features))
 
 
 def _resnet18(in_channels: int) -> nn.Module:

@@ -135,10 +135,14 @@ def new_encoder(job: Job) -> Encoder:
     encoder = build_encoder(config, shape[0])
     try:
         extract_features(encoder, torch.zeros(1, *shape, dtype=torch.uint8))
-    except RuntimeError as error:
+    except (RuntimeError, AssertionError) as error:
+        size = f"images of {shape[1]}x{shape[2]} pixels"
+        if config.name == "timm":
+            raise SimclrError(
+                f"encoder.model={config.model}: does not take {size} ({error}); choose another"
+            ) from error
         raise SimclrError(
-            f"encoder.channels={config.channels}: too many stages for images of "
-            f"{shape[1]}x{shape[2]} pixels; choose fewer"
+            f"encoder.channels={config.channels}: too many stages for {size}; choose fewer"
         ) from error
     return encoder
 
@@ -175,7 +179,7 @@ def pretrain(job: Job) -> Pretrained:
         probe = LinearProbe(
             encoder,
             clock,
-            splits.unlabelled[: config.probe.images],
+            splits.unlabelled[:: -(-len(splits.unlabelled) // config.probe.images)],
             labelled,
             splits.val.sample(config.probe.images),
             config.probe.l2,

@@ -12,8 +12,9 @@ CONFIGS = {
     "two stages": EncoderConfig(channels=[8, 24], convs_per_stage=1),
     "deeper": EncoderConfig(channels=[8, 16, 32], convs_per_stage=2),
     "resnet18": EncoderConfig(name="resnet18"),
+    "timm": EncoderConfig(name="timm", model="mobilenetv3_small_050"),
 }
-DIMS = {"cnn": 128, "two stages": 24, "deeper": 32, "resnet18": 512}
+DIMS = {"cnn": 128, "two stages": 24, "deeper": 32, "resnet18": 512, "timm": 1024}
 
 
 def build(name: str, in_channels: int = 1) -> Encoder:

@@ -1,5 +1,6 @@
-"""Batches as index selections on whole tensors: no per-sample Python, no worker processes."""
+"""Batches as index selections on whole tensors: no per-sample Python."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from typing import Any
 
@@ -39,11 +40,53 @@ class EpochOrder:
         return order[: len(self) * self.batch_size].view(len(self), -1), seeds.tolist()
 
 
-class TrainBatches:
-    """Shuffled batches (tensor[indices], ..., seed), this rank's share of each global batch.
+class ShuffledBatches(ABC):
+    """Shuffled batches (images, ..., seed), this rank's share of each global batch.
 
     Images that do not fill a last batch sit out the epoch; the next one shuffles anew. The
     position in the epoch can be saved and restored, so training resumes at the very next batch.
+
+    Args:
+        total: how many images there are.
+        batch_size: images in a batch over all ranks.
+        seed: of the order.
+        rank: this process.
+        world_size: all processes.
+    """
+
+    def __init__(self, total: int, batch_size: int, seed: int, rank: int, world_size: int) -> None:
+        self.sampler = EpochOrder(total, batch_size, seed)
+        self.rank = rank
+        self.world_size = world_size
+        self._start = 0
+        self._position = 0
+
+    @abstractmethod
+    def select(self, rows: Tensor) -> Iterator[tuple[Tensor, ...]]:
+        """A batch for each row of positions, int64 (batches, B)."""
+
+    def __len__(self) -> int:
+        return len(self.sampler)
+
+    def __iter__(self) -> Iterator[tuple[Any, ...]]:
+        order, seeds = self.sampler.batches()
+        start, self._start = self._start, 0
+        local = order[start:, self.rank :: self.world_size]
+        for batch, selected in enumerate(self.select(local), start):
+            self._position = batch + 1
+            yield (*selected, seeds[batch])
+
+    def state_dict(self) -> dict[str, int]:
+        """The position in the epoch, for a checkpoint."""
+        return {"position": self._position % len(self)}
+
+    def load_state_dict(self, state: dict[str, int]) -> None:
+        """Begin the next epoch that is asked for at a checkpoint's position."""
+        self._start = self._position = state["position"]
+
+
+class TrainBatches(ShuffledBatches):
+    """Shuffled batches (tensor[indices], ..., seed) of whole tensors.
 
     Args:
         tensors: tensors of the same length, on the device where the batches are needed.
@@ -56,31 +99,12 @@ class TrainBatches:
     def __init__(
         self, tensors: tuple[Tensor, ...], batch_size: int, seed: int, rank: int, world_size: int
     ) -> None:
+        super().__init__(len(tensors[0]), batch_size, seed, rank, world_size)
         self.tensors = tensors
-        self.sampler = EpochOrder(len(tensors[0]), batch_size, seed)
-        self.rank = rank
-        self.world_size = world_size
-        self._start = 0
-        self._position = 0
 
-    def __len__(self) -> int:
-        return len(self.sampler)
-
-    def __iter__(self) -> Iterator[tuple[Any, ...]]:
-        order, seeds = self.sampler.batches()
-        local = order[:, self.rank :: self.world_size].to(self.tensors[0].device)
-        start, self._start = self._start, 0
-        for batch in range(start, len(self)):
-            self._position = batch + 1
-            yield (*(tensor[local[batch]] for tensor in self.tensors), seeds[batch])
-
-    def state_dict(self) -> dict[str, int]:
-        """The position in the epoch, for a checkpoint."""
-        return {"position": self._position % len(self)}
-
-    def load_state_dict(self, state: dict[str, int]) -> None:
-        """Begin the next epoch that is asked for at a checkpoint's position."""
-        self._start = self._position = state["position"]
+    def select(self, rows: Tensor) -> Iterator[tuple[Tensor, ...]]:
+        for row in rows.to(self.tensors[0].device):
+            yield tuple(tensor[row] for tensor in self.tensors)
 
 
 class EvalBatches:

@@ -6,8 +6,9 @@ import lightning as L
 import torch
 from torch import Tensor
 
-from simclr.data.batches import EVAL_BATCH, EvalBatches, TrainBatches
-from simclr.data.images import LabelledImages
+from simclr.data.batches import EVAL_BATCH, EvalBatches, ShuffledBatches, TrainBatches
+from simclr.data.images import Images, LabelledImages
+from simclr.data.streaming import StreamedBatches, StreamedImages, usual_workers
 from simclr.errors import SimclrError
 from simclr.views import Views
 
@@ -17,7 +18,7 @@ def to_float(images: Tensor) -> Tensor:
     return images.float().div_(255) if images.dtype == torch.uint8 else images
 
 
-class _InMemory(L.LightningDataModule):
+class _DataModule(L.LightningDataModule):
     """What both data modules share: where this process sits among all of them."""
 
     @property
@@ -47,11 +48,11 @@ class _InMemory(L.LightningDataModule):
         return made
 
 
-class ContrastiveDataModule(_InMemory):
+class ContrastiveDataModule(_DataModule):
     """Pairs of augmented views of unlabelled images.
 
     Args:
-        images: uint8 (N, C, H, W), kept whole in memory and, in training, on the device.
+        images: uint8 (N, C, H, W), in memory and, in training, on the device; or in files.
         views: the augmentation.
         batch_size: images in a batch over all devices; each gives two views.
         seed: of order and views.
@@ -60,7 +61,7 @@ class ContrastiveDataModule(_InMemory):
         SimclrError: if a batch is larger than the data.
     """
 
-    def __init__(self, images: Tensor, views: Views, batch_size: int = 128, seed: int = 0) -> None:
+    def __init__(self, images: Images, views: Views, batch_size: int = 128, seed: int = 0) -> None:
         super().__init__()
         if batch_size > len(images):
             raise SimclrError(
@@ -72,7 +73,7 @@ class ContrastiveDataModule(_InMemory):
         self.batch_size = batch_size
         self.seed = seed
 
-    def train_dataloader(self) -> TrainBatches:
+    def train_dataloader(self) -> ShuffledBatches:
         """Batches (images uint8 (B, C, H, W), seed); the views are made after the transfer.
 
         Raises:
@@ -83,8 +84,11 @@ class ContrastiveDataModule(_InMemory):
                 f"data.batch_size={self.batch_size}: must be a multiple of the {self.world_size} "
                 "processes that share a batch"
             )
+        place = (self.batch_size, self.seed, self.rank, self.world_size)
+        if isinstance(self.images, StreamedImages):
+            return StreamedBatches(self.images, *place, usual_workers())
         images = self.images.to(self.device)
-        return TrainBatches((images,), self.batch_size, self.seed, self.rank, self.world_size)
+        return TrainBatches((images,), *place)
 
     def on_after_batch_transfer(self, batch: Any, dataloader_idx: int) -> tuple[Tensor, Tensor]:
         """Two views of each image, float (B, C, H, W) in [0, 1], made in one batched call."""
@@ -97,7 +101,7 @@ class ContrastiveDataModule(_InMemory):
         return self.on_after_batch_transfer(next(iter(self.train_dataloader())), 0)
 
 
-class LabelledDataModule(_InMemory):
+class LabelledDataModule(_DataModule):
     """Labelled images, or their features, in three disjoint parts.
 
     Args:

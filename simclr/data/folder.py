@@ -6,17 +6,17 @@ from pathlib import Path
 
 import torch
 
-from simclr.data.image_files import image_paths, read_images, visible
-from simclr.data.images import LabelledImages, Source
+from simclr.data.image_files import image_paths, read_images, some_of, visible
+from simclr.data.images import Images, LabelledImages, Source
+from simclr.data.streaming import StreamedImages, fits
 from simclr.errors import SimclrError
 
 logger = logging.getLogger(__name__)
 
 FOLDERS = ("unlabeled", "train", "val", "test")
-MOST_NAMED = 10  # problems in one message
 
 
-def read_folder(root: Path, image_size: int, channels: int) -> Source:
+def read_folder(root: Path, image_size: int, channels: int, stream: str = "auto") -> Source:
     """Read all images below `root` into memory, brought to one size and number of channels.
 
     Classes are the folders in train/, sorted by name. Hidden files are left out, and, with a
@@ -26,6 +26,8 @@ def read_folder(root: Path, image_size: int, channels: int) -> Source:
         root: holds train/ and, if wanted, unlabeled/, val/ and test/.
         image_size: the shorter side is scaled to it, then the centre is cut out.
         channels: 1 for grey, 3 for RGB.
+        stream: always leaves the images in unlabeled/ in their files, to be decoded when they are
+            needed; never reads them, too; auto decides by the memory of the machine.
 
     Raises:
         SimclrError: naming the folders and files that are wrong, up to `MOST_NAMED` of them.
@@ -41,28 +43,33 @@ def read_folder(root: Path, image_size: int, channels: int) -> Source:
         )
     paths = {name: image_paths(root / name) for name in FOLDERS if (root / name).is_dir()}
     classes = [folder.name for folder in _subfolders(root / "train")]
-    images, broken = read_images(
-        [path for part in paths.values() for path in part], (channels, image_size, image_size)
+    shape = (channels, image_size, image_size)
+    streamed = "unlabeled" in paths and (
+        stream == "always" or (stream == "auto" and not fits(len(paths["unlabeled"]), shape))
     )
+    read = {name: part for name, part in paths.items() if name != "unlabeled" or not streamed}
+    images, broken = read_images([path for part in read.values() for path in part], shape)
     if problems := [*_misplaced(root, paths, classes), *filter(None, broken)]:
-        more = len(problems) - MOST_NAMED
-        named = problems[:MOST_NAMED] + ([f"and {more} more"] if more > 0 else [])
-        raise SimclrError("\n  ".join([f"data.root={root} cannot be used:", *named]))
+        raise SimclrError("\n  ".join([f"data.root={root} cannot be used:", *some_of(problems)]))
 
-    sizes = [len(part) for part in paths.values()]
+    sizes = [len(part) for part in read.values()]
+    parts = dict(zip(read, torch.split(images, sizes), strict=True))
     labelled = {
         name: LabelledImages(
             part,
             torch.tensor([classes.index(_class_name(path, root / name)) for path in paths[name]]),
         )
-        for name, part in zip(paths, torch.split(images, sizes), strict=True)
+        for name, part in parts.items()
         if name != "unlabeled"
     }
+    unlabelled: Images | None = parts.get("unlabeled")
+    if streamed:
+        unlabelled = StreamedImages(paths["unlabeled"], images[:0])
     return Source(
         train=labelled["train"],
         test=labelled.get("test"),
         classes=tuple(classes),
-        unlabelled=images[: sizes[0]] if "unlabeled" in paths else None,
+        unlabelled=unlabelled,
         val=labelled.get("val"),
     )
 

@@ -11,6 +11,7 @@ from torch import Tensor
 
 logger = logging.getLogger(__name__)
 
+MOST_NAMED = 10  # problems in one message
 Shape = tuple[int, int, int]  # (C, H, W) of an image
 
 
@@ -38,13 +39,27 @@ def visible(paths: Iterator[Path], folder: Path) -> Iterator[Path]:
             yield path
 
 
-def read_images(paths: Sequence[Path], shape: Shape) -> tuple[Tensor, list[str | None]]:
+def some_of(problems: list[str]) -> list[str]:
+    """As many as one message names, and how many more there are."""
+    more = len(problems) - MOST_NAMED
+    return problems[:MOST_NAMED] + ([f"and {more} more"] if more > 0 else [])
+
+
+def read_images(
+    paths: Sequence[Path], shape: Shape, threads: int | None = None
+) -> tuple[Tensor, list[str | None]]:
     """Decode in parallel.
+
+    Args:
+        paths: N files.
+        shape: (C, H, W) that every image is brought to.
+        threads: None leaves their number to Python.
 
     Returns:
         uint8 (N, C, H, W), and for each file what is wrong with it, naming it, or None.
     """
-    images = torch.zeros(len(paths), *shape, dtype=torch.uint8)
+    with torch.inference_mode(False):  # which threads do not inherit
+        images = torch.zeros(len(paths), *shape, dtype=torch.uint8)
 
     def read(index: int) -> str | None:
         try:
@@ -53,7 +68,7 @@ def read_images(paths: Sequence[Path], shape: Shape) -> tuple[Tensor, list[str |
             return f"{paths[index]}: cannot be read: {error}"
         return None
 
-    with ThreadPoolExecutor() as pool:
+    with ThreadPoolExecutor(threads) as pool:
         return images, list(pool.map(read, range(len(paths))))
 
 

@@ -1,9 +1,13 @@
-"""What every data source hands over: whole image tensors in memory."""
+"""What every data source hands over."""
 
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+
+from simclr.data.streaming import StreamedImages
+
+Images = Tensor | StreamedImages  # uint8 (N, C, H, W)
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,12 +45,12 @@ class Source:
         train: labelled training images.
         test: images for the final score, if the source has any.
         classes: class names; a label is a position in them.
-        unlabelled: uint8 (M, C, H, W), further images to pretrain on, if there are any.
+        unlabelled: (M, C, H, W), further images to pretrain on, if there are any.
         val: validation images, if the source chose them itself.
     """
 
     train: LabelledImages
     test: LabelledImages | None
     classes: tuple[str, ...]
-    unlabelled: Tensor | None = None
+    unlabelled: Images | None = None
     val: LabelledImages | None = None

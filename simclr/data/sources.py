@@ -33,8 +33,9 @@ def load_source(
     train_size: int = 12_000,
     test_size: int = 2_000,
     seed: int = 0,
+    stream: str = "auto",
 ) -> Source:
-    """Load a whole data set into memory.
+    """Load a data set, into memory if it fits.
 
     Args:
         name: one of `SOURCES`.
@@ -44,6 +45,7 @@ def load_source(
         train_size: training images; `synthetic` only.
         test_size: test images; `synthetic` only.
         seed: which images; `synthetic` only.
+        stream: whether unlabelled images stay in their files; `folder` only.
 
     Raises:
         SimclrError: if the name is unknown, or files are missing or not what they should be.
@@ -54,7 +56,7 @@ def load_source(
         case "idx":
             return read_idx_folder(root)
         case "folder":
-            return read_folder(root, image_size, channels)
+            return read_folder(root, image_size, channels, stream)
         case "synthetic":
             return draw_source(train_size, test_size, image_size, seed)
     raise SimclrError(f"data.name={name}: unknown; choose one of {', '.join(SOURCES)}")

@@ -7,9 +7,10 @@ import torch
 from torch import Tensor
 
 from simclr.config import DataConfig
-from simclr.data.images import LabelledImages
+from simclr.data.images import Images, LabelledImages
 from simclr.data.labels import draw_labels, split
 from simclr.data.sources import load_source
+from simclr.data.streaming import StreamedImages
 from simclr.errors import SimclrError
 
 
@@ -18,7 +19,7 @@ class Splits:
     """Images for pretraining, and labelled ones for training, validation and test.
 
     Attributes:
-        unlabelled: uint8 (N, C, H, W); pretraining sees these and nothing else.
+        unlabelled: (N, C, H, W); pretraining sees these and nothing else.
         train: where label draws come from.
         train_indices: int64 (len(train),), positions in the source's training images.
         val: for choosing hyper-parameters, if there are any.
@@ -26,7 +27,7 @@ class Splits:
         classes: a name for each class.
     """
 
-    unlabelled: Tensor
+    unlabelled: Images
     train: LabelledImages
     train_indices: Tensor
     val: LabelledImages | None
@@ -60,6 +61,7 @@ def load_splits(config: DataConfig) -> Splits:
         train_size=config.train_images or 60_000,
         test_size=config.test_images or 10_000,
         seed=config.split_seed,
+        stream=config.stream,
     )
     train = source.train.sample(config.train_images)
     val = source.val
@@ -75,10 +77,16 @@ def load_splits(config: DataConfig) -> Splits:
         train = train.select(indices)
     more = source.unlabelled
     return Splits(
-        unlabelled=train.images if more is None else torch.cat((more, train.images)),
+        unlabelled=train.images if more is None else _joined(more, train.images),
         train=train,
         train_indices=indices,
         val=val,
         test=source.test and source.test.sample(config.test_images),
         classes=source.classes,
     )
+
+
+def _joined(unlabelled: Images, labelled: Tensor) -> Images:
+    if isinstance(unlabelled, StreamedImages):
+        return StreamedImages(unlabelled.paths, labelled)
+    return torch.cat((unlabelled, labelled))

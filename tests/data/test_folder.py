@@ -43,7 +43,7 @@ def test_pools_classes_and_order(tmp_path: Path) -> None:
     assert source.val is not None
     assert source.test is not None
     assert source.unlabelled.shape == (2, 1, 4, 4)
-    assert source.unlabelled[:, 0, 0, 0].tolist() == [2, 1]
+    assert source.unlabelled[:][:, 0, 0, 0].tolist() == [2, 1]
     assert source.train.images[:, 0, 0, 0].tolist() == [4, 5, 3]
     assert source.train.labels.tolist() == [0, 0, 1]
     assert source.val.images[:, 0, 0, 0].tolist() == [6]

@@ -5,10 +5,10 @@ from pathlib import Path
 import pytest
 import torch
 from PIL import Image
-from torch import Tensor
 
 from simclr.config import DataConfig
 from simclr.data.idx import write_idx
+from simclr.data.images import Images
 from simclr.data.splits import Splits, load_splits
 from simclr.errors import SimclrError
 
@@ -29,8 +29,8 @@ def config(root: Path, val_images: int = 15) -> DataConfig:
     return DataConfig(name="idx", root=str(root), val_images=val_images)
 
 
-def numbers(images: Tensor) -> list[int]:
-    return images[:, 0, 0, 0].tolist()
+def numbers(images: Images) -> list[int]:
+    return images[:][:, 0, 0, 0].tolist()
 
 
 def parts(splits: Splits) -> tuple[list[int], list[int], list[int]]:
