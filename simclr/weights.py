@@ -125,7 +125,11 @@ def load_weights(encoder: Encoder, path: Path | str) -> None:
 
 
 def _encoder_metadata(config: EncoderConfig, in_channels: int) -> dict[str, Any]:
-    architecture = {key: value for key, value in asdict(config).items() if key != "weights"}
+    architecture = {
+        key: value
+        for key, value in asdict(config).items()
+        if key != "weights" and value is not None
+    }
     return {"encoder": architecture, "in_channels": in_channels}
 
 
