@@ -1,6 +1,7 @@
 """Stopped at any moment and gone on with, a run ends as if it had never been stopped."""
 
 import json
+import os
 import pickle
 import resource
 import shutil
@@ -102,23 +103,37 @@ def test_told_to_stop_it_leaves_what_goes_on_as_if_never_stopped(
     assert metrics(made) == metrics(whole(task))
 
 
+def test_slurm_is_asked_for_another_turn_when_the_checkpoint_is_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    command = tmp_path / "scontrol"
+    command.write_text('#!/bin/sh\necho "$@" made/checkpoints/* > asked\n')
+    command.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    monkeypatch.setenv("SLURM_JOB_ID", "7")
+    stop = at_step(3, lambda: signal.raise_signal(signal.SIGUSR1))
+    monkeypatch.setattr(Progress, "on_train_batch_end", stop)
+    ended = train(*TINY, "task=pretrain", "output_dir=made", folder=tmp_path)
+    assert ended.status == 128 + signal.SIGUSR1
+    assert (tmp_path / "asked").read_text() == "requeue 7 made/checkpoints/last.ckpt\n"
+
+
 def test_a_benchmark_goes_on_with_what_is_missing(
     whole: Whole, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Stopped in the second draw's fine-tuning, it repeats nothing that was finished."""
     arguments = (*TINY, *TASKS["benchmark"], "output_dir=made")
     with monkeypatch.context() as patched:
-        stop = at_step(7 + 5 + 5 + 3, lambda: signal.raise_signal(signal.SIGTERM))
+        stop = at_step(7 + (1 + 5 + 5 + 1) + 1 + 3, lambda: signal.raise_signal(signal.SIGTERM))
         patched.setattr(Progress, "on_train_batch_end", stop)
         before = train(*arguments, folder=tmp_path)
     after = train(*arguments, "checkpoint=auto", folder=tmp_path)
     assert stages(before) == [
-        *("pretraining, seed 0", "linear evaluation, draw 0", "finetune, draw 0"),
-        *("supervised, draw 0", "linear evaluation, draw 0"),
-        *("linear evaluation, draw 1", "finetune, draw 1"),
+        *("pretraining, seed 0", "linear_eval, draw 0", "finetune, draw 0"),
+        *("supervised, draw 0", "random_encoder, draw 0", "linear_eval, draw 1"),
     ]
     assert stages(after) == [
-        *("finetune, draw 1", "supervised, draw 1", "linear evaluation, draw 1", "figures"),
+        *("finetune, draw 1", "supervised, draw 1", "random_encoder, draw 1", "figures"),
     ]
     made = tmp_path / "made"
     assert weights(made) == weights(whole("benchmark"))
@@ -128,8 +143,9 @@ def test_a_benchmark_goes_on_with_what_is_missing(
 
 
 def stages(ended: Ended) -> list[str]:
-    """What a run said it was doing."""
-    return [line for line in ended.err.splitlines() if line and not line.startswith("Stopped.")]
+    """What a run said it had done."""
+    lines = ended.err.splitlines()
+    return [line.partition(":")[0] for line in lines if line and not line.startswith("Stopped.")]
 
 
 def test_a_finished_run_is_not_repeated(whole: Whole, tmp_path: Path) -> None:
