@@ -146,8 +146,8 @@ def _images(config: Config, splits: Splits) -> int:
 
 
 def _quieten() -> None:
-    """Keep Lightning's notices about what was chosen on purpose off the terminal."""
-    for name in ("lightning.pytorch", "lightning.fabric"):
+    """Keep notices of Lightning and of the ONNX export about what is meant so off the terminal."""
+    for name in ("lightning.pytorch", "lightning.fabric", "onnxscript", "onnx_ir"):
         logging.getLogger(name).setLevel(logging.WARNING)
     warnings.filterwarnings("ignore", ".*configure_optimizers.*returned `None`")
     warnings.filterwarnings("ignore", ".*does not have many workers")

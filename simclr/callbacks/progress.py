@@ -13,7 +13,7 @@ from simclr.ranks import is_first
 
 SHOWN = {  # metric: how it is named and written
     "loss": "loss {:.3f}",
-    "contrastive_accuracy": "contrastive accuracy {:.1%}",
+    "contrastive_accuracy": "contrastive {:.1%}",
     "probe_accuracy": "probe {:.1%}",
     "val_accuracy": "validation {:.1%}",
     "test_accuracy": "test {:.1%}",
@@ -38,8 +38,8 @@ class Progress(L.Callback):
         self.seconds = seconds
         self.bar = tqdm(
             total=total,
-            bar_format="{desc} {percentage:3.0f}% |{bar:10}| {remaining} left, {rate_fmt}{postfix}",
-            unit=" images",
+            bar_format="{desc} {percentage:3.0f}% |{bar:8}| {remaining} left, {rate_fmt}{postfix}",
+            unit="img",
             unit_scale=True,
             dynamic_ncols=True,
             disable=not (self.interactive and self.first),

@@ -42,7 +42,7 @@ def test_elsewhere_every_stage_is_a_line(capsys: pytest.CaptureFixture[str]) -> 
     progress.close()
     captured = capsys.readouterr()
     assert captured.err.splitlines() == [
-        "pretraining: 00:00, loss 1.235, contrastive accuracy 50.0%, validation 98.7%",
+        "pretraining: 00:00, loss 1.235, contrastive 50.0%, validation 98.7%",
         "figures: 00:00",
     ]
     assert captured.out == "done\n"
@@ -72,7 +72,7 @@ def test_on_a_terminal_one_bar_counts_all_stages(monkeypatch: pytest.MonkeyPatch
     assert progress.bar.n == progress.bar.total == 100
     progress.close()
     shown = re.sub(r"\x1b\[\w", "", terminal.getvalue())
-    assert re.search(r"pretraining +60% \|.*\| 00:00 left, .* images/s, loss 3.500", shown)
+    assert re.search(r"pretraining +60% \|.*\| 00:00 left, .*img/s, loss 3.500", shown)
     assert "pretraining: 00:00, loss 3.500\n" in shown
     assert "finetune 100%" in shown
 
