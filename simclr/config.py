@@ -83,10 +83,10 @@ class ProbeConfig:
 class FineTuneConfig:
     """Training of all weights on the labelled images (finetune, and supervised from scratch)."""
 
-    max_epochs: int = 100
+    max_epochs: int = 40
     batch_size: int = 100
-    lr: float = 1e-3
-    encoder_lr: float = 1e-3
+    lr: float = 1e-4
+    encoder_lr: float = 1e-4
     label_smoothing: float = 0.1
     augment_strength: float = 0.5  # share of what `augment` does to the views of pretraining
 
@@ -129,7 +129,7 @@ class Config:
     finetune: FineTuneConfig = field(default_factory=FineTuneConfig)
     supervised: FineTuneConfig = field(
         default_factory=lambda: FineTuneConfig(
-            max_epochs=200, lr=5e-3, encoder_lr=5e-3, augment_strength=1.0
+            max_epochs=400, lr=1e-2, encoder_lr=1e-2, augment_strength=1.0
         )
     )
 

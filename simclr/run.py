@@ -8,7 +8,6 @@ from dataclasses import asdict, replace
 from pathlib import Path
 
 from simclr.allocator import keep_freed_memory
-from simclr.benchmark import benchmark
 from simclr.callbacks.progress import Progress
 from simclr.callbacks.stopping import Stopped, requeue
 from simclr.checks import check
@@ -18,17 +17,16 @@ from simclr.ledger import remove_ledgers
 from simclr.ranks import is_first, world_size
 from simclr.results import Result, read_result, write_result
 from simclr.resume import AUTO, claimed, same_settings
-from simclr.tasks import (
-    Features,
-    Job,
+from simclr.tasks.benchmark import benchmark
+from simclr.tasks.classify import (
     classifier_figures,
     finetune,
-    given_encoder,
     linear_eval,
-    pretrain,
     save_classified,
     supervised,
 )
+from simclr.tasks.job import Features, Job, given_encoder
+from simclr.tasks.pretrain import pretrain
 from simclr.tensorboard import add_figures, add_result
 
 

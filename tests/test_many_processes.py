@@ -15,7 +15,8 @@ from torch import Tensor
 from simclr.callbacks.progress import Progress
 from simclr.data.splits import load_splits
 from simclr.run import run
-from simclr.tasks import Job, pretrain
+from simclr.tasks.job import Job
+from simclr.tasks.pretrain import pretrain
 
 pytestmark = pytest.mark.distributed
 

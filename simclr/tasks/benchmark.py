@@ -23,19 +23,16 @@ from simclr.results import (
     write_benchmark,
 )
 from simclr.tables import summarise
-from simclr.tasks import (
+from simclr.tasks.classify import (
     MAP_IMAGES,
-    Features,
-    Job,
-    Pretrained,
     classifier_figures,
     finetune,
     linear_eval,
-    new_encoder,
-    pretrain,
     save_classified,
     supervised,
 )
+from simclr.tasks.job import Features, Job, new_encoder
+from simclr.tasks.pretrain import Pretrained, pretrain
 from simclr.tensorboard import add_figures
 from simclr.views import build_views
 from simclr.weights import load_classifier, load_encoder

@@ -1,0 +1,1 @@
+"""The tasks: each a short function from parts to what it found out."""

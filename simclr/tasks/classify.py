@@ -1,0 +1,182 @@
+"""Tasks linear_eval, finetune and supervised: a classifier from a few labels."""
+
+from copy import deepcopy
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import lightning as L
+import torch
+from torch import Tensor
+
+from simclr.augment_config import milder
+from simclr.callbacks.clock import Clock
+from simclr.callbacks.curves import Curves
+from simclr.callbacks.finite import FiniteLoss
+from simclr.callbacks.stopping import StopSignals
+from simclr.classification import FineTune, LinearEval
+from simclr.classifier import Classifier, extract_features
+from simclr.config import FineTuneConfig
+from simclr.data.datamodule import LabelledDataModule
+from simclr.data.images import LabelledImages
+from simclr.encoders import Encoder
+from simclr.export import export_onnx
+from simclr.ranks import is_first
+from simclr.results import Labels, Result, Timing
+from simclr.resume import starting_point
+from simclr.tasks.job import Features, Job, checkpoints, labels_of, logged, new_encoder
+from simclr.trainer import build_logger, local_trainer
+from simclr.views import build_views
+from simclr.weights import save_classifier
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+MAP_IMAGES = 2_000  # test images that figures choose from
+
+
+@dataclass(frozen=True)
+class Classified:
+    """A trained classifier, its scores, and its confusion matrix (true, predicted) on test."""
+
+    classifier: Classifier
+    result: Result
+    confusion: Tensor
+
+
+def linear_eval(
+    job: Job, encoder: Encoder, features: Features, label_seed: int, task: str = "linear_eval"
+) -> Classified:
+    """Fit a linear classifier to frozen features of a label draw, and score it.
+
+    `task` is linear_eval, or random_encoder if the encoder's weights are random.
+    """
+    splits = job.splits
+    chosen = splits.draw(job.config.labels.per_class, label_seed)
+    train = LabelledImages(features.train[chosen], splits.train.labels[chosen])
+    module = LinearEval(
+        Classifier(encoder, len(splits.classes), features.norm), job.config.probe.l2
+    )
+    data = LabelledDataModule(train, features.val, features.test, batch_size=len(chosen))
+    clock = Clock()
+    trainer = local_trainer(job.config, clock, job.progress)
+    labels = labels_of(job, label_seed, chosen)
+    with job.progress.stage(f"{task}, draw {label_seed}"):
+        return _fit_and_score(task, job, trainer, module, data, clock, labels)
+
+
+def finetune(
+    job: Job, encoder: Encoder, features: Features, settings: FineTuneConfig, label_seed: int
+) -> Classified:
+    """Train a copy of a pretrained encoder on a label draw, and score it.
+
+    Training starts at the linear classifier on the frozen encoder, so that the features are not
+    distorted by a random one (LP-FT, Kumar et al. 2022, arXiv:2202.10054).
+    """
+    config, splits = job.config, job.splits
+    chosen = splits.draw(config.labels.per_class, label_seed)
+    start = Classifier(deepcopy(encoder), len(splits.classes), features.norm)
+    start.fit_linear(features.train[chosen], splits.train.labels[chosen], config.probe.l2)
+    return _train_all("finetune", job, start, settings, label_seed)
+
+
+def supervised(job: Job, settings: FineTuneConfig, label_seed: int) -> Classified:
+    """Train the same encoder from random weights on a label draw, and score it."""
+    start = Classifier(new_encoder(job), len(job.splits.classes))
+    return _train_all("supervised", job, start, settings, label_seed)
+
+
+def _train_all(
+    task: str, job: Job, start: Classifier, settings: FineTuneConfig, label_seed: int
+) -> Classified:
+    config, splits = job.config, job.splits
+    chosen = splits.draw(config.labels.per_class, label_seed)
+    data = LabelledDataModule(
+        splits.train.select(chosen),
+        splits.val,
+        splits.test,
+        settings.batch_size,
+        label_seed,
+        build_views(milder(config.augment, settings.augment_strength)),
+    )
+    module = FineTune(
+        start,
+        replace(config.optimizer, lr=settings.lr),
+        settings.encoder_lr,
+        total_steps=settings.max_epochs * len(data.train_dataloader()),
+        label_smoothing=settings.label_smoothing,
+        keep_statistics=task == "finetune",
+        log_every_n_steps=config.trainer.log_every_n_steps,
+    )
+    clock = Clock()
+    alone = config.task == task
+    resumable = [checkpoints(job)] if alone and is_first() else []
+    trainer = local_trainer(
+        config,
+        clock,
+        job.progress,
+        Curves(clock, config.trainer.log_every_n_steps, data.batch_size, "loss"),
+        FiniteLoss("choose a lower learning rate of the linear layer or of the encoder"),
+        StopSignals(),
+        *resumable,
+        max_epochs=settings.max_epochs,
+        precision=config.trainer.precision,
+        logger=build_logger(
+            config.logger, job.folder, "" if alone else f"{task}_draw_{label_seed}"
+        ),
+    )
+    labels = labels_of(job, label_seed, chosen)
+    resumed = starting_point(config, job.folder) if alone else None
+    with job.progress.stage(f"{task}, draw {label_seed}", data.batch_size):
+        return _fit_and_score(task, job, trainer, module, data, clock, labels, resumed)
+
+
+def save_classified(job: Job, classified: Classified) -> None:
+    """Write classifier.safetensors and, if asked for, classifier.onnx."""
+    config, splits = job.config, job.splits
+    path = job.folder / "classifier.safetensors"
+    save_classifier(path, classified.classifier, config.encoder, splits.shape, splits.classes)
+    if config.export == "onnx":
+        export_onnx(classified.classifier, splits.shape, path.with_suffix(".onnx"))
+
+
+def classifier_figures(job: Job, classifier: Classifier, confusion: Tensor) -> "dict[str, Figure]":
+    """The confusion matrix and the most certain mistakes on test images, if there are any."""
+    from simclr import figures
+
+    if job.splits.test is None:
+        return {}
+    seen, classes = job.splits.test.sample(MAP_IMAGES), job.splits.classes
+    with torch.inference_mode():
+        logits = classifier.classify(extract_features(classifier.encoder, seen.images)).cpu()
+    return {
+        "confusion": figures.confusion_figure(confusion, classes),
+        "mistakes": figures.mistakes_figure(seen.images, seen.labels, logits, classes),
+    }
+
+
+def _fit_and_score(
+    task: str,
+    job: Job,
+    trainer: L.Trainer,
+    module: LinearEval | FineTune,
+    data: LabelledDataModule,
+    clock: Clock,
+    labels: Labels,
+    start: Path | None = None,
+) -> Classified:
+    trainer.fit(module, data, ckpt_path=start, weights_only=True)
+    metrics = logged(trainer)
+    classes = len(job.splits.classes)
+    confusion = torch.zeros(classes, classes, dtype=torch.int64)
+    if data.val is not None:
+        (scores,) = trainer.validate(module, data, verbose=False)
+        metrics |= scores
+    if data.test is not None:
+        (scores,) = trainer.test(module, data, verbose=False)
+        metrics |= scores
+        confusion = module.confusion.compute().cpu()
+    images = max(1, trainer.global_step) * data.batch_size
+    timing = Timing(clock.seconds, images / clock.seconds)
+    result = Result(task, job.config.seed, metrics, labels, int(confusion.sum()), timing)
+    return Classified(module.classifier.eval(), result, confusion)

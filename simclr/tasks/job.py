@@ -1,0 +1,132 @@
+"""What every task works with, and what all leave."""
+
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from math import isfinite
+from pathlib import Path
+
+import lightning as L
+import torch
+from torch import Tensor
+
+from simclr.callbacks.checkpoints import Checkpoints
+from simclr.callbacks.progress import Progress
+from simclr.classifier import extract_features
+from simclr.config import Config
+from simclr.data.images import LabelledImages
+from simclr.data.labels import fingerprint
+from simclr.data.splits import Splits
+from simclr.encoders import Encoder, build_encoder
+from simclr.errors import SimclrError
+from simclr.probe import FeatureNorm
+from simclr.results import Labels
+from simclr.trainer import local_trainer
+from simclr.weights import load_weights
+
+
+@dataclass(frozen=True)
+class Job:
+    """What every task works with."""
+
+    config: Config
+    splits: Splits
+    folder: Path
+    progress: Progress
+
+
+class Features:
+    """Representations by one frozen encoder, float32 (N, D), for all draws.
+
+    Each part is computed when it is first asked for, and kept.
+
+    Args:
+        encoder: moved to the device that `job` trains on.
+        job: whose images.
+    """
+
+    def __init__(self, encoder: Encoder, job: Job) -> None:
+        self.encoder = encoder.to(local_trainer(job.config).strategy.root_device)
+        self.splits = job.splits
+
+    @cached_property
+    def norm(self) -> FeatureNorm:
+        """With the statistics of the unlabelled images."""
+        unlabelled = self.splits.unlabelled
+        if unlabelled is self.splits.train.images:
+            return FeatureNorm.of(self.train)
+        return FeatureNorm.of(extract_features(self.encoder, unlabelled))
+
+    @cached_property
+    def train(self) -> Tensor:
+        """Of all images that label draws come from."""
+        return extract_features(self.encoder, self.splits.train.images)
+
+    @cached_property
+    def val(self) -> LabelledImages | None:
+        """Of the validation images, with their labels."""
+        return self._of(self.splits.val)
+
+    @cached_property
+    def test(self) -> LabelledImages | None:
+        """Of the test images, with their labels."""
+        return self._of(self.splits.test)
+
+    def _of(self, part: LabelledImages | None) -> LabelledImages | None:
+        return part and LabelledImages(extract_features(self.encoder, part.images), part.labels)
+
+
+def new_encoder(job: Job) -> Encoder:
+    """An encoder whose random weights follow from the seed alone.
+
+    Raises:
+        SimclrError: if the images are too small for it.
+    """
+    L.seed_everything(job.config.seed, verbose=False)
+    config, shape = job.config.encoder, job.splits.shape
+    encoder = build_encoder(config, shape[0])
+    try:
+        extract_features(encoder, torch.zeros(1, *shape, dtype=torch.uint8))
+    except (RuntimeError, AssertionError) as error:
+        size = f"images of {shape[1]}x{shape[2]} pixels"
+        if config.name == "timm":
+            raise SimclrError(
+                f"encoder.model={config.model}: does not take {size} ({error}); choose another"
+            ) from error
+        raise SimclrError(
+            f"encoder.channels={config.channels}: too many stages for {size}; choose fewer"
+        ) from error
+    return encoder
+
+
+def given_encoder(job: Job) -> Encoder:
+    """The encoder with the weights that `encoder.weights` names, or else with random ones."""
+    encoder = new_encoder(job)
+    if job.config.encoder.weights is not None:
+        load_weights(encoder, job.config.encoder.weights)
+    return encoder
+
+
+def checkpoints(job: Job) -> Checkpoints:
+    return Checkpoints(job.folder, job.config.trainer.checkpoint_seconds, asdict(job.config))
+
+
+def logged(trainer: L.Trainer) -> dict[str, float]:
+    """What a training logged last, before it was stopped and resumed if need be.
+
+    Raises:
+        SimclrError: if it is not finite.
+    """
+    metrics = {name: float(value) for name, value in trainer.callback_metrics.items()}
+    for callback in trainer.checkpoint_callbacks:
+        metrics |= callback.metrics if isinstance(callback, Checkpoints) else {}
+    if strange := [f"{name}={value}" for name, value in metrics.items() if not isfinite(value)]:
+        raise SimclrError(
+            f"training diverged: {', '.join(strange)} after {trainer.global_step} steps; "
+            "choose lower learning rates (optimizer.lr, finetune.encoder_lr, ...)"
+        )
+    return metrics
+
+
+def labels_of(job: Job, seed: int, chosen: Tensor) -> Labels:
+    indices = job.splits.train_indices[chosen]
+    return Labels(job.config.labels.per_class, seed, fingerprint(indices))
