@@ -19,7 +19,7 @@ run: install ## get MNIST and run the main job: python train.py
 	$(BIN)/python train.py
 
 test: install ## run the whole test suite
-	$(BIN)/python -m pytest --cov --cov-report=term
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses=auto --maxprocesses=8 --cov --cov-report=term
 
 lint: install ## check style and types
 	$(BIN)/ruff check .

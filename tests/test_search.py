@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from command_line import TINY
+from hydra.core.hydra_config import HydraConfig
 
 ROOT = Path(__file__).parent.parent
 
@@ -21,6 +22,7 @@ def test_optuna_drives_train_py(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(ROOT)
     monkeypatch.setattr(os, "environ", dict(os.environ))
+    monkeypatch.setattr(HydraConfig.instance(), "cfg", None)  # no run of Hydra's own
     names: dict[str, Any] = {}
     exec(search, names)
     values = [trial.value for trial in names["study"].trials]
