@@ -129,7 +129,7 @@ class Config:
     finetune: FineTuneConfig = field(default_factory=FineTuneConfig)
     supervised: FineTuneConfig = field(
         default_factory=lambda: FineTuneConfig(
-            max_epochs=400, lr=1e-2, encoder_lr=1e-2, augment_strength=1.0
+            max_epochs=300, lr=1e-2, encoder_lr=1e-2, augment_strength=1.0
         )
     )
 

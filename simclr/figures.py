@@ -99,14 +99,12 @@ def accuracy_figure(rows: Sequence[Row], reference: bool) -> Figure:
             ha="center", fontsize=9,
         )  # fmt: skip
     if reference:
-        for value, name in (
-            (SEED_SCRATCH, "original, from scratch"),
-            (SEED_SIMCLR, "original, SimCLR"),
+        for value, height, name in (
+            (SEED_SCRATCH, -0.75, "original, from scratch"),
+            (SEED_SIMCLR, -0.5, "original, SimCLR"),
         ):
             axis.axvline(100 * value, ls=":", color="0.4", zorder=0)
-            axis.text(
-                100 * value, -0.75, f"{name} ", rotation=0, ha="right", fontsize=8, color="0.4"
-            )
+            axis.text(100 * value, height, f"{name} ", ha="right", fontsize=8, color="0.4")
     axis.set(yticks=range(len(methods)), yticklabels=list(methods), ylim=(len(methods) - 0.4, -1))
     axis.set_xlabel("test accuracy, % (mean and 95 % interval; dots: each label draw)")
     return figure

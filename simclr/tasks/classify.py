@@ -18,7 +18,6 @@ from simclr.classification import FineTune, LinearEval
 from simclr.classifier import Classifier, extract_features
 from simclr.config import FineTuneConfig
 from simclr.data.datamodule import LabelledDataModule
-from simclr.data.images import LabelledImages
 from simclr.encoders import Encoder
 from simclr.export import export_onnx
 from simclr.ranks import is_first
@@ -53,7 +52,7 @@ def linear_eval(
     """
     splits = job.splits
     chosen = splits.draw(job.config.labels.per_class, label_seed)
-    train = LabelledImages(features.train[chosen], splits.train.labels[chosen])
+    train = features.train(chosen)
     module = LinearEval(
         Classifier(encoder, len(splits.classes), features.norm), job.config.probe.l2
     )
@@ -76,7 +75,8 @@ def finetune(
     config, splits = job.config, job.splits
     chosen = splits.draw(config.labels.per_class, label_seed)
     start = Classifier(deepcopy(encoder), len(splits.classes), features.norm)
-    start.fit_linear(features.train[chosen], splits.train.labels[chosen], config.probe.l2)
+    train = features.train(chosen)
+    start.fit_linear(train.images, train.labels, config.probe.l2)
     return _train_all("finetune", job, start, settings, label_seed)
 
 

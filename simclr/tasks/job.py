@@ -23,6 +23,8 @@ from simclr.results import Labels
 from simclr.trainer import local_trainer
 from simclr.weights import load_weights
 
+NORM_IMAGES = 10_000  # tell mean and sd of a feature to one per cent
+
 
 @dataclass(frozen=True)
 class Job:
@@ -37,7 +39,7 @@ class Job:
 class Features:
     """Representations by one frozen encoder, float32 (N, D), for all draws.
 
-    Each part is computed when it is first asked for, and kept.
+    Statistics, validation and test are computed when they are first asked for, and kept.
 
     Args:
         encoder: moved to the device that `job` trains on.
@@ -50,16 +52,15 @@ class Features:
 
     @cached_property
     def norm(self) -> FeatureNorm:
-        """With the statistics of the unlabelled images."""
+        """With the statistics of unlabelled images, at most `NORM_IMAGES`, evenly spaced."""
         unlabelled = self.splits.unlabelled
-        if unlabelled is self.splits.train.images:
-            return FeatureNorm.of(self.train)
-        return FeatureNorm.of(extract_features(self.encoder, unlabelled))
+        apart = -(-len(unlabelled) // NORM_IMAGES)
+        return FeatureNorm.of(extract_features(self.encoder, unlabelled[::apart]))
 
-    @cached_property
-    def train(self) -> Tensor:
-        """Of all images that label draws come from."""
-        return extract_features(self.encoder, self.splits.train.images)
+    def train(self, chosen: Tensor) -> LabelledImages:
+        """Of the images of a label draw, by their positions, with their labels."""
+        train = self.splits.train.select(chosen)
+        return LabelledImages(extract_features(self.encoder, train.images), train.labels)
 
     @cached_property
     def val(self) -> LabelledImages | None:

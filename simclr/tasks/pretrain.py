@@ -103,9 +103,8 @@ def pretrain(job: Job) -> Pretrained:
         save_encoder(job.folder / "encoder.safetensors", encoder, config.encoder, splits.shape[0])
     features = Features(encoder, job)
     if features.val is not None:
-        known = LabelledImages(features.train[chosen], labelled.labels)
         metrics["val_accuracy"] = fitted_accuracy(
-            features.norm, known, features.val, config.probe.l2
+            features.norm, features.train(chosen), features.val, config.probe.l2
         )
     timing = Timing(clock.seconds, views_per_step * trainer.global_step / clock.seconds)
     labels = labels_of(job, config.labels.seed, chosen)
