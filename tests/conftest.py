@@ -1,9 +1,16 @@
 """Runs that several test files look at, each made once."""
 
+import signal
 from pathlib import Path
 
 import pytest
 from command_line import do
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _interruptible() -> None:
+    """A shell that starts the suite in the background has it ignore SIGINT, and so all it starts."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")
