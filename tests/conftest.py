@@ -9,7 +9,7 @@ from command_line import do
 
 @pytest.fixture(scope="session", autouse=True)
 def _interruptible() -> None:
-    """A shell that starts the suite in the background has it ignore SIGINT, and so all it starts."""
+    """A shell that starts the suite in the background makes it ignore SIGINT."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
