@@ -26,14 +26,21 @@ Whole = Callable[[str], Path]
 
 
 @pytest.fixture(scope="module")
-def whole(tmp_path_factory: pytest.TempPathFactory) -> Whole:
+def tasks(pretrained: Path) -> dict[str, tuple[str, ...]]:
+    """The tasks, and what each is given."""
+    weights = f"encoder.weights={pretrained}/encoder.safetensors"
+    return TASKS | {"finetune": ("task=finetune", "trainer.max_epochs=12", weights)}
+
+
+@pytest.fixture(scope="module")
+def whole(tasks: dict[str, tuple[str, ...]], tmp_path_factory: pytest.TempPathFactory) -> Whole:
     """Call it with a task, for the output folder of a run of it that nothing stopped."""
     made: dict[str, Path] = {}
 
     def made_once(task: str) -> Path:
         if task not in made:
             folder = tmp_path_factory.mktemp(task)
-            ended = train(*TINY, *TASKS[task], "output_dir=whole", folder=folder)
+            ended = train(*TINY, *tasks[task], "output_dir=whole", folder=folder)
             assert ended.status == 0, ended.err
             made[task] = folder / "whole"
         return made[task]
@@ -75,18 +82,20 @@ def at_step(number: int, event: Callable[[], None]) -> Callable[..., None]:
         ("pretrain", 21, signal.SIGTERM),
         ("supervised", 5, signal.SIGINT),
         ("supervised", 12, signal.SIGTERM),
+        ("finetune", 5, signal.SIGINT),
     ],
 )
 def test_told_to_stop_it_leaves_what_goes_on_as_if_never_stopped(
     task: str,
     step: int,
     signum: signal.Signals,
+    tasks: dict[str, tuple[str, ...]],
     whole: Whole,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """In the middle of an epoch, at its end, after the last step."""
-    arguments = (*TINY, *TASKS[task], "output_dir=made")
+    arguments = (*TINY, *tasks[task], "output_dir=made")
     with monkeypatch.context() as patched:
         stop = at_step(step, lambda: signal.raise_signal(signum))
         patched.setattr(Progress, "on_train_batch_end", stop)
