@@ -77,7 +77,7 @@ def weights(folder: Path) -> bytes:
 
 
 def trains(process: BaseProcess, training: Event) -> bool:
-    """Wait for a process to train; if the one before was killed after its last step, it need not."""
+    """Wait for a process to train; killed after its last step, the one before left nothing to."""
     for _ in range(1_200):
         if training.wait(0.1) or not process.is_alive():
             return training.is_set()
