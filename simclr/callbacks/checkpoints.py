@@ -66,7 +66,7 @@ class Checkpoints(Checkpoint):
         self._due = time.monotonic() + self.seconds
 
     def on_train_batch_start(
-        self, trainer: L.Trainer, pl_module: L.LightningModule, batch: Any, batch_idx: int
+        self, trainer: L.Trainer, pl_module: L.LightningModule, *_: Any
     ) -> None:
         # Resumed after the last step of an epoch, Lightning (2.6) does not count the next epoch as
         # begun, and a checkpoint in it would lead back into the epoch before.
@@ -74,14 +74,7 @@ class Checkpoints(Checkpoint):
         for count in (progress.total, progress.current):
             count.ready = count.started = count.processed + 1
 
-    def on_train_batch_end(
-        self,
-        trainer: L.Trainer,
-        pl_module: L.LightningModule,
-        outputs: Any,
-        batch: Any,
-        batch_idx: int,
-    ) -> None:
+    def on_train_batch_end(self, trainer: L.Trainer, pl_module: L.LightningModule, *_: Any) -> None:
         if agreed(trainer, time.monotonic() >= self._due):
             self._save(trainer, pl_module)
             self._due = time.monotonic() + self.seconds

@@ -28,14 +28,7 @@ class Curves(L.Callback):
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         self._last = trainer.global_step, self.clock.seconds
 
-    def on_train_batch_end(
-        self,
-        trainer: L.Trainer,
-        pl_module: L.LightningModule,
-        outputs: Any,
-        batch: Any,
-        batch_idx: int,
-    ) -> None:
+    def on_train_batch_end(self, trainer: L.Trainer, pl_module: L.LightningModule, *_: Any) -> None:
         if not trainer.loggers or trainer.global_step % self.every_steps:
             return
         values = {name: float(trainer.callback_metrics[name]) for name in self.names}

@@ -23,12 +23,7 @@ class FiniteLoss(L.Callback):
         self.hint = hint
 
     def on_train_batch_end(
-        self,
-        trainer: L.Trainer,
-        pl_module: L.LightningModule,
-        outputs: Any,
-        batch: Any,
-        batch_idx: int,
+        self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, *_: Any
     ) -> None:
         loss = outputs["loss"]
         waits = trainer.world_size > 1 or loss.device.type != "cpu"

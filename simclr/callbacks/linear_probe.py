@@ -73,14 +73,7 @@ class LinearProbe(L.Callback):
         self.every_steps = every_steps
         self.history: list[tuple[float, float]] = []
 
-    def on_train_batch_end(
-        self,
-        trainer: L.Trainer,
-        pl_module: L.LightningModule,
-        outputs: Any,
-        batch: Any,
-        batch_idx: int,
-    ) -> None:
+    def on_train_batch_end(self, trainer: L.Trainer, pl_module: L.LightningModule, *_: Any) -> None:
         if trainer.global_step % self.every_steps:
             return
         with self.clock.paused():

@@ -26,12 +26,7 @@ class Monitors(L.Callback):
         self.every_steps = every_steps
 
     def on_train_batch_end(
-        self,
-        trainer: L.Trainer,
-        pl_module: L.LightningModule,
-        outputs: Any,
-        batch: Any,
-        batch_idx: int,
+        self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, *_: Any
     ) -> None:
         if not trainer.loggers or trainer.global_step % self.every_steps:
             return

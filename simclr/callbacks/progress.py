@@ -61,14 +61,7 @@ class Progress(L.Callback):
         took = tqdm.format_interval(time.monotonic() - begun)
         self._speak(", ".join([f"{name}: {took}", *self._metrics.values()]))
 
-    def on_train_batch_end(
-        self,
-        trainer: L.Trainer,
-        pl_module: L.LightningModule,
-        outputs: Any,
-        batch: Any,
-        batch_idx: int,
-    ) -> None:
+    def on_train_batch_end(self, trainer: L.Trainer, pl_module: L.LightningModule, *_: Any) -> None:
         """Metrics are fetched from the device only where they are about to be shown."""
         self._done += self._images_per_step
         if self.bar.update(self._images_per_step):
