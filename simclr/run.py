@@ -132,7 +132,7 @@ def _images(config: Config, splits: Splits) -> int:
     pretraining = 2 * config.trainer.max_epochs * (len(splits.unlabelled) // batch) * batch
     match config.task:
         case "benchmark":
-            draws = -(-config.labels.draws // processes)  # which the processes share
+            draws = -(-len(splits.draws(config.labels)) // processes)  # which the processes share
             draws *= stage(config.finetune) + stage(config.supervised)
             return len(config.pretrain_seeds or [0]) * (pretraining + draws)
         case "pretrain":

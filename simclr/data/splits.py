@@ -6,7 +6,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from simclr.config import DataConfig
+from simclr.config import DataConfig, LabelsConfig
 from simclr.data.images import Images, LabelledImages
 from simclr.data.labels import draw_labels, split
 from simclr.data.sources import load_source
@@ -43,6 +43,14 @@ class Splits:
     def draw(self, per_class: int, seed: int) -> Tensor:
         """A label draw: sorted positions in `train`, exactly `per_class` of each class."""
         return draw_labels(self.train.labels, self.classes, per_class, seed)
+
+    def draws(self, labels: LabelsConfig) -> range:
+        """Seeds of a benchmark's label draws: one where a draw takes all labelled images.
+
+        The same images again would be counted as evidence and show no spread.
+        """
+        takes_all = len(self.train.labels) == labels.per_class * len(self.classes)
+        return range(labels.seed, labels.seed + (1 if takes_all else labels.draws))
 
 
 def load_splits(config: DataConfig) -> Splits:

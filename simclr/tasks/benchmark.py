@@ -95,9 +95,10 @@ def report(job: Job, found: Benchmark) -> str:
     config = job.config
     seconds = [one.result.timing.fit_seconds for one in found.pretrained]
     rates = [one.result.timing.views_per_second for one in found.pretrained]
+    draws = len(job.splits.draws(config.labels))
     lines = [
         f"{len(job.splits.classes) * config.labels.per_class} labels ({config.labels.per_class} "
-        f"per class), {config.labels.draws} label draws, {len(found.pretrained)} pretraining "
+        f"per class), {draws} label draw{'s' * (draws > 1)}, {len(found.pretrained)} pretraining "
         f"seed{'s' * (len(found.pretrained) > 1)}, {found.results[0].n_test} "
         "test images",
         "",
@@ -135,7 +136,7 @@ def _classify(
     config, encoder = job.config, pretrained.encoder
     untrained = new_encoder(job)
     random_features = Features(untrained, job)
-    draws = range(config.labels.seed, config.labels.seed + config.labels.draws)
+    draws = job.splits.draws(config.labels)
     if dist.is_initialized():
         draws = draws[dist.get_rank() :: dist.get_world_size()]
     results = []

@@ -6,7 +6,7 @@ import pytest
 import torch
 from PIL import Image
 
-from simclr.config import DataConfig
+from simclr.config import DataConfig, LabelsConfig
 from simclr.data.idx import write_idx
 from simclr.data.images import Images
 from simclr.data.splits import Splits, load_splits
@@ -103,6 +103,14 @@ def test_too_many_validation_images(numbered: Path, val_images: int) -> None:
 def test_a_draw_names_the_class_that_has_too_few(numbered: Path) -> None:
     with pytest.raises(SimclrError, match=r"class '\d' has only \d+ training images"):
         load_splits(config(numbered)).draw(TRAIN, seed=0)
+
+
+def test_there_is_one_draw_of_all_labelled_images(numbered: Path) -> None:
+    splits = load_splits(config(numbered, val_images=0))
+    all_of_a_class = TRAIN // 4
+    assert len(splits.train.labels) == 4 * all_of_a_class
+    assert splits.draws(LabelsConfig(all_of_a_class, draws=3, seed=2)) == range(2, 3)
+    assert splits.draws(LabelsConfig(all_of_a_class - 1, draws=3, seed=2)) == range(2, 5)
 
 
 def save(path: Path, value: int) -> None:
