@@ -15,6 +15,7 @@ from torch import Tensor
 
 from simclr.data.image_files import image_paths, read_images
 from simclr.errors import SimclrError
+from simclr.pipes import while_read
 from simclr.weights import TrainedClassifier, load_classifier
 
 BATCH = 256
@@ -165,4 +166,4 @@ _WRITERS = {"text": _write_text, "csv": _write_csv, "json": _write_json}
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    raise SystemExit(while_read(main))

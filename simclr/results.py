@@ -15,6 +15,7 @@ from typing import Any
 
 from simclr.environment import environment
 from simclr.files import write_whole
+from simclr.pipes import while_read
 from simclr.tables import SUMMARY_HEADER, markdown, summarise, summary_cells
 
 SEED_SIMCLR = 0.9194  # the original project: SimCLR, then 100 labels
@@ -163,4 +164,4 @@ if __name__ == "__main__":
         sys.exit(main(sys.argv[2:]))
     from simclr import gather
 
-    sys.exit(gather.main())
+    sys.exit(while_read(gather.main))

@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -131,6 +132,21 @@ def test_what_cannot_work_is_said_in_a_line(
     )[1]  # fmt: skip
     (error,) = predict(load_classifier(classifier), [absent])
     assert isinstance(error, SimclrError)
+
+
+def test_a_reader_that_has_seen_enough_ends_it_without_a_word(folder: Path) -> None:
+    photo = str(folder / "photos" / "b.jpg")
+    command = [sys.executable, "-m", "simclr.predict", str(folder / "classifier.safetensors")]
+    command += [photo] * 3000  # more lines than a pipe holds
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        assert process.stdout.readline().startswith(f"{photo}: ")
+        process.stdout.close()
+        assert process.stderr.read() == ""
+    assert process.returncode == 128 + signal.SIGPIPE
 
 
 def test_neither_lightning_nor_hydra_is_needed(folder: Path) -> None:

@@ -1,0 +1,48 @@
+"""Commands whose output is read by others, through real pipes."""
+
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+
+COMMAND = """
+from simclr.pipes import while_read
+
+def command():
+    input()
+    print("line\\n" * {lines}, end="")
+    return 3
+
+raise SystemExit(while_read(command))
+"""
+
+
+def ended(lines: int, read: bool) -> tuple[int, str, str]:
+    """Exit status, stdout and stderr of a command whose reader reads all, or goes at once."""
+    with subprocess.Popen(
+        [sys.executable, "-c", COMMAND.format(lines=lines)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={"PYTHONPATH": str(ROOT)},  # buffered, whatever is asked of this process
+    ) as process:
+        assert process.stdout is not None
+        if not read:
+            process.stdout.close()
+        out, err = process.communicate("\n")
+    return process.returncode, out, err
+
+
+def test_a_command_that_is_read_ends_as_it_says() -> None:
+    assert ended(2, read=True) == (3, "line\nline\n", "")
+
+
+@pytest.mark.parametrize("lines", [1, 100_000])  # written at the end, and on the way
+def test_a_command_that_nobody_reads_ends_quietly(lines: int) -> None:
+    status, _, err = ended(lines, read=False)
+    assert (status, err) == (128 + signal.SIGPIPE, "")
