@@ -3,7 +3,6 @@
 from typing import Any
 
 import lightning as L
-from torch import Tensor
 
 from simclr.callbacks.clock import Clock
 from simclr.classifier import extract_features
@@ -15,28 +14,27 @@ from simclr.tensorboard import log_scalars
 
 
 def probe_accuracy(
-    encoder: Encoder, unlabelled: Tensor, train: LabelledImages, val: LabelledImages, l2: float
+    encoder: Encoder, train: LabelledImages, val: LabelledImages, l2: float
 ) -> float:
     """Validation accuracy of a linear classifier that sees only the labelled images `train`.
 
+    Their features are also all that the features are standardised by.
+
     Args:
         encoder: left as it is, its mode included.
-        unlabelled: uint8 (N, C, H, W), for the feature statistics.
         train: the labelled images.
         val: the images that are scored.
         l2: strength of the penalty on the weights.
     """
-    return fitted_accuracy(*_features(encoder, unlabelled, train, val), l2)
+    return _accuracy(_features(encoder, train), _features(encoder, val), l2)
 
 
-def _features(
-    encoder: Encoder, unlabelled: Tensor, train: LabelledImages, val: LabelledImages
-) -> tuple[FeatureNorm, LabelledImages, LabelledImages]:
-    norm = FeatureNorm.of(extract_features(encoder, unlabelled))
-    seen, scored = (
-        LabelledImages(extract_features(encoder, part.images), part.labels) for part in (train, val)
-    )
-    return norm, seen, scored
+def _features(encoder: Encoder, part: LabelledImages) -> LabelledImages:
+    return LabelledImages(extract_features(encoder, part.images), part.labels)
+
+
+def _accuracy(train: LabelledImages, val: LabelledImages, l2: float) -> float:
+    return fitted_accuracy(FeatureNorm.of(train.images), train, val, l2)
 
 
 class LinearProbe(L.Callback):
@@ -49,7 +47,6 @@ class LinearProbe(L.Callback):
     Args:
         encoder: which is being trained.
         clock: the clock of this training.
-        unlabelled: uint8 (N, C, H, W), for the feature statistics.
         train: the labelled images.
         val: the validation images.
         l2: strength of the penalty on the weights.
@@ -60,7 +57,6 @@ class LinearProbe(L.Callback):
         self,
         encoder: Encoder,
         clock: Clock,
-        unlabelled: Tensor,
         train: LabelledImages,
         val: LabelledImages,
         l2: float,
@@ -68,7 +64,7 @@ class LinearProbe(L.Callback):
     ) -> None:
         self.encoder = encoder
         self.clock = clock
-        self.parts = (unlabelled, train, val)
+        self.parts = (train, val)
         self.l2 = l2
         self.every_steps = every_steps
         self.history: list[tuple[float, float]] = []
@@ -78,8 +74,8 @@ class LinearProbe(L.Callback):
             return
         with self.clock.paused():
             with trainer.precision_plugin.forward_context():
-                norm, train, val = _features(self.encoder, *self.parts)
-            accuracy = fitted_accuracy(norm, train, val, self.l2)
+                train, val = (_features(self.encoder, part) for part in self.parts)
+            accuracy = _accuracy(train, val, self.l2)
             self.history.append((self.clock.seconds, accuracy))
             pl_module.log("probe_accuracy", accuracy, logger=False, rank_zero_only=True)
             if trainer.loggers:

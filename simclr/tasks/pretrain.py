@@ -117,12 +117,10 @@ def _probe(job: Job, encoder: Encoder, labelled: LabelledImages, clock: Clock) -
     config, splits = job.config.probe, job.splits
     if splits.val is None or not config.every_steps:
         return []
-    apart = -(-len(splits.unlabelled) // config.images)
     return [
         LinearProbe(
             encoder,
             clock,
-            splits.unlabelled[::apart],
             labelled,
             splits.val.sample(config.images),
             config.l2,
