@@ -42,7 +42,8 @@ class Turns:
             seconds = time.perf_counter() - self._started
             turn = {"seconds": seconds / self.timed, "loss": value, "mib": peak_mib()}
             print(json.dumps(turn), file=sys.__stdout__, flush=True)
-            sys.stdin.readline()
+            if not sys.stdin.readline():
+                sys.exit("the other end has gone")
             self._done = 0
 
 
