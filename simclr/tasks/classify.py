@@ -31,7 +31,7 @@ from simclr.weights import save_classifier
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-MAP_IMAGES = 2_000  # test images that figures choose from
+SHOWN_IMAGES = 2_000  # test images that figures choose from
 
 
 @dataclass(frozen=True)
@@ -146,7 +146,7 @@ def classifier_figures(job: Job, classifier: Classifier, confusion: Tensor) -> "
 
     if job.splits.test is None:
         return {}
-    seen, classes = job.splits.test.sample(MAP_IMAGES), job.splits.classes
+    seen, classes = job.splits.test.sample(SHOWN_IMAGES), job.splits.classes
     with torch.inference_mode():
         logits = classifier.classify(extract_features(classifier.encoder, seen.images)).cpu()
     return {
