@@ -22,6 +22,9 @@ class AugmentConfig:
     flip: float = 0.0  # probability of a horizontal mirror image
 
     thickness: float = 0.0  # up to this much of a 3x3 dilation (or erosion) is mixed in
+    stroke: float = 0.0  # probability of a straight pen stroke drawn across the image
+    stroke_length: float = 10.0  # pixels: up to
+    stroke_width: float = 2.5  # pixels: from 1 up to
     erasing: int = 0  # sides in pixels of the rectangle set to zero: each up to this
 
     gamma: float = 0.0  # pixel ** exp(± gamma)
@@ -36,8 +39,8 @@ class AugmentConfig:
 
 
 _SPREADS = (
-    *("rotation", "aspect", "shear", "shift", "elastic", "thickness", "gamma", "blur", "noise"),
-    *("brightness", "contrast", "saturation", "hue"),
+    *("rotation", "aspect", "shear", "shift", "elastic", "thickness", "stroke_length"),
+    *("gamma", "blur", "noise", "brightness", "contrast", "saturation", "hue"),
 )
 
 _BOUNDS: dict[str, tuple[float, float]] = {
@@ -49,6 +52,9 @@ _BOUNDS: dict[str, tuple[float, float]] = {
     "elastic_grid": (2, 64),
     "flip": (0, 1),
     "thickness": (0, 1),
+    "stroke": (0, 1),
+    "stroke_length": (0, 10_000),
+    "stroke_width": (1, 10_000),
     "erasing": (0, 10_000),
     "gamma": (0, 3),
     "blur": (0, 100),
@@ -64,7 +70,7 @@ _BOUNDS: dict[str, tuple[float, float]] = {
 def milder(config: AugmentConfig, strength: float) -> AugmentConfig:
     """The same changes, `strength` times as far from leaving the image alone (1: as they are).
 
-    Probabilities (`flip`, `grey`) stay: they say how often, not how far.
+    Probabilities (`flip`, `grey`, `stroke`) stay: they say how often, not how far.
     """
     spreads = {name: getattr(config, name) * strength for name in _SPREADS}
     crop_area = config.crop_area if strength else None

@@ -17,6 +17,7 @@ from simclr.views import (
     Blur,
     Colour,
     Erasing,
+    ExtraStroke,
     Gamma,
     Geometry,
     Noise,
@@ -32,6 +33,7 @@ EVERY_TRANSFORM = [
     for transform in (
         Geometry(20, (0.7, 1.2), 0.2, 0.2, 0.1, elastic=1.5, crop_area=(0.3, 1.0), flip=0.5),
         Thickness(1.0),
+        ExtraStroke(1.0, 10, 2.5),
         Erasing(6),
         Gamma(0.6),
         Blur(1.5),
@@ -233,6 +235,43 @@ class TestThickness:
         assert torch.equal(Thickness(1.0)(self.images, torch.full((4, 1), 0.5)), self.images)
 
 
+class TestExtraStroke:
+    def test_a_stroke_lies_where_the_numbers_say(self) -> None:
+        upright = torch.tensor([[0.0, 0.75, 0.25, 0.5, 0.8, 1.0]])
+        drawn = ExtraStroke(1.0, 10, 3)(torch.zeros(1, 2, 16, 24), upright)[0]
+        assert torch.equal(drawn[0], drawn[1])
+        # 8 long, 3 wide, around x = 11.5 + 24 / 8, y = 7.5 - 16 / 8.
+        rows, columns = torch.arange(16.0), torch.arange(24.0)
+        across = (2 - (columns - 14.5).abs()).clamp(0, 1)
+        torch.testing.assert_close(drawn[0, 2:10], across.expand(8, 24), atol=1e-5, rtol=0)
+        along = (2 - ((rows - 5.5).abs() - 4).clamp(min=0).hypot(torch.tensor(0.5))).clamp(0, 1)
+        torch.testing.assert_close(drawn[0, :, 14], along, atol=1e-5, rtol=0)
+
+    def test_it_is_drawn_on_the_given_share_of_views_and_darkens_nothing(self) -> None:
+        images = random_images(1, 1, 20, 20) / 2
+        change = (view(ExtraStroke(0.3, 10, 2.5), images, views=2000) - images).flatten(1)
+        assert change.min() == 0
+        assert (change.amax(dim=1) > 0).float().mean() == pytest.approx(0.3, abs=0.03)
+
+    def test_centres_fill_the_middle_half(self) -> None:
+        dots = view(ExtraStroke(1.0, 0.01, 2), torch.zeros(1, 1, 20, 40), views=2000)
+        x, y = centroids(dots).squeeze(1).unbind(1)
+        for position, side in ((x, 40), (y, 20)):
+            share = (position + 0.5) / side
+            assert share.min() == pytest.approx(0.25, abs=0.02)
+            assert share.max() == pytest.approx(0.75, abs=0.02)
+            assert share.mean() == pytest.approx(0.5, abs=0.02)
+
+    def test_lengths_directions_and_widths_are_uniform(self) -> None:
+        drawn = view(ExtraStroke(1.0, 20, 5), torch.zeros(1, 1, 64, 64), views=4000)[:, 0]
+        # A stroke of length L and width w covers w L + pi w^2 / 4 pixels.
+        area, expected = drawn.sum(dim=(1, 2)), 3 * 10 + math.pi / 4 * (9 + 16 / 12)
+        assert area.mean() == pytest.approx(expected, rel=0.05)
+        wide, high = (drawn > 0.5).any(dim=1).sum(dim=1), (drawn > 0.5).any(dim=2).sum(dim=1)
+        assert (wide - high).float().mean() == pytest.approx(0, abs=0.5)
+        assert 20 < torch.maximum(wide, high).max() <= 26
+
+
 class TestErasing:
     def test_erases_one_rectangle_up_to_the_given_size(self) -> None:
         erased = view(Erasing(5), torch.ones(1, 2, 12, 9), views=2000) == 0
@@ -417,6 +456,12 @@ class TestPresets:
             ({"crop_area": [0.2, 1.0]}, (Geometry(crop_area=(0.2, 1.0)),)),
             ({"aspect": 0.1, "shear": 0.2, "shift": 0.3}, (Geometry(0, (1, 1), 0.1, 0.2, 0.3),)),
             ({"thickness": 0.5, "erasing": 3}, (Thickness(0.5), Erasing(3))),
+            ({"stroke": 0.3, "stroke_length": 9.0}, (ExtraStroke(0.3, 9.0, 2.5),)),
+            ({"stroke": 0.3, "stroke_length": 0.0}, ()),
+            (
+                {"flip": 0.5, "stroke": 0.1, "thickness": 0.5},
+                (Thickness(0.5), ExtraStroke(0.1, 10, 2.5), Geometry(flip=0.5)),
+            ),
             ({"gamma": 0.5, "blur": 0.6, "noise": 0.7}, (Gamma(0.5), Blur(0.6), Noise(0.7))),
             ({"brightness": 0.1, "contrast": 0.2}, (Colour(brightness=0.1, contrast=0.2),)),
             ({"saturation": 0.1, "hue": 0.2, "grey": 0.3}, (Colour(0, 0, 0.1, 0.2, 0.3),)),
@@ -460,8 +505,13 @@ class TestMilder:
     def test_half_strength_goes_half_as_far(self) -> None:
         config = AugmentConfig(rotation=20, scale=[0.6, 1.2], erasing=7, flip=0.5, thickness=0.8)
         expected = AugmentConfig(rotation=10, scale=[0.8, 1.1], erasing=4, flip=0.5, thickness=0.4)
-        assert milder(config, 0.5) == expected
+        assert milder(config, 0.5) == replace(expected, stroke_length=5.0)
         assert milder(preset("crops"), 0.5).crop_area == [0.6, 1.0]
+
+    def test_a_stroke_becomes_shorter_not_rarer(self) -> None:
+        config = AugmentConfig(stroke=0.3, stroke_length=10)
+        assert milder(config, 0.5) == AugmentConfig(stroke=0.3, stroke_length=5)
+        assert not build_views(milder(config, 0.0)).transforms
 
 
 def centroids(images: Tensor) -> Tensor:
@@ -478,6 +528,9 @@ def centroids(images: Tensor) -> Tensor:
     [
         ({"rotation": -5.0}, "augment.rotation=-5: must be between 0 and 180"),
         ({"thickness": 1.5}, "augment.thickness=1.5: must be between 0 and 1"),
+        ({"stroke": 1.5}, "augment.stroke=1.5: must be between 0 and 1"),
+        ({"stroke_length": -1.0}, "augment.stroke_length=-1: must be between 0 and 10000"),
+        ({"stroke_width": 0.5}, "augment.stroke_width=0.5: must be between 1 and 10000"),
         ({"shift": math.nan}, "augment.shift=nan: must be between 0 and 1"),
         ({"elastic_grid": 1}, "augment.elastic_grid=1: must be between 2 and 64"),
         ({"scale": [1.2, 0.7]}, "augment.scale=[1.2, 0.7]: must be [min, max], 0 < min <= max"),

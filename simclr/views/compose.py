@@ -9,7 +9,7 @@ from simclr.augment_config import AugmentConfig
 from simclr.views.base import Transform, tile
 from simclr.views.geometry import Geometry
 from simclr.views.photometric import Blur, Colour, Gamma, Noise
-from simclr.views.strokes import Erasing, Thickness
+from simclr.views.strokes import Erasing, ExtraStroke, Thickness
 
 
 class Views(nn.Module):
@@ -104,6 +104,10 @@ def build_views(config: AugmentConfig) -> Views:
     colour = Colour(config.brightness, config.contrast, config.saturation, config.hue, config.grey)
     transforms: list[tuple[bool, Transform]] = [
         (config.thickness > 0, Thickness(config.thickness)),
+        (
+            config.stroke > 0 and config.stroke_length > 0,
+            ExtraStroke(config.stroke, config.stroke_length, config.stroke_width),
+        ),
         (geometry != Geometry(elastic_grid=config.elastic_grid), geometry),
         (colour != Colour(), colour),
         (config.erasing > 0, Erasing(config.erasing)),

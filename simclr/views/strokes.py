@@ -1,5 +1,6 @@
-"""Thicker, thinner and interrupted strokes."""
+"""Thicker, thinner, additional and interrupted strokes."""
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -39,6 +40,45 @@ def dilate(images: Tensor) -> Tensor:
     torch.maximum(both[..., 1:, :], rows[..., :-1, :], out=both[..., 1:, :])
     torch.maximum(both[..., :-1, :], rows[..., 1:, :], out=both[..., :-1, :])
     return both
+
+
+@dataclass(frozen=True)
+class ExtraStroke(Transform):
+    """Draw a straight pen stroke of full brightness across the image, in all channels.
+
+    Its centre is uniform over the middle half of the image, in x and in y; any direction.
+
+    Args:
+        probability: Share of the views that get one.
+        length: Longest stroke in pixels; lengths are uniform from 0, the round ends not counted.
+        width: Widest stroke in pixels; widths are uniform from 1.
+    """
+
+    probability: float
+    length: float
+    width: float
+
+    def numbers(self, shape: tuple[int, int, int]) -> int:
+        return 6
+
+    def __call__(self, images: Tensor, u: Tensor) -> Tensor:
+        height, width = images.shape[-2:]
+        drawn, centre_x, centre_y, angle, length, thickness = u.view(-1, 6, 1, 1).unbind(1)
+        x = _from_centre(width, u.device) - symmetric(centre_x) * (width / 4)
+        y = (_from_centre(height, u.device) - symmetric(centre_y) * (height / 4)).mT
+        cosine, sine = (angle * math.pi).cos(), (angle * math.pi).sin()
+        beyond = (x * cosine + y * sine).abs_().sub_(length * (self.length / 2)).clamp_(min=0)
+        beside = y * cosine - x * sine
+        distance = beyond.square_().addcmul_(beside, beside).sqrt_()
+        reach = (2 + thickness * (self.width - 1)) / 2  # half the width, and half a pixel
+        reach = reach.where(drawn < self.probability, 0)
+        stroke = distance.neg_().add_(reach).clamp_(0, 1)
+        return images.maximum(stroke.view(-1, len(images), 1, height, width)).flatten(0, 1)
+
+
+def _from_centre(side: int, device: torch.device) -> Tensor:
+    """Positions of an axis's pixels, 0 in the middle: (1, 1, side)."""
+    return (torch.arange(side, device=device) - (side - 1) / 2).view(1, 1, -1)
 
 
 @dataclass(frozen=True)
