@@ -49,6 +49,7 @@ AT_LEAST: dict[str, float] = {
     "head.dim": 1,
     "loss.temperature": 0.01,
     "loss.block_rows": 1,
+    "loss.cluster_weight": 0,
     "optimizer.lr": 0,
     "optimizer.weight_decay": 0,
     "probe.l2": 0,
@@ -151,6 +152,8 @@ def _ranges(config: Config) -> Iterator[str]:
     for key in ("encoder.channels", "head.hidden"):
         if any(width < 1 for width in _get(config, key)):
             yield f"{key}={_get(config, key)}: every width must be at least 1"
+    if any(count < 2 for count in config.loss.clusters):
+        yield f"loss.clusters={config.loss.clusters}: every head needs at least 2 clusters"
     if len(config.encoder.channels) < 2:
         yield f"encoder.channels={config.encoder.channels}: needs at least two widths"
     if config.pretrain_seeds is not None and (

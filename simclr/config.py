@@ -51,11 +51,13 @@ class HeadConfig:
 
 @dataclass
 class LossConfig:
-    """The contrastive loss."""
+    """The contrastive loss, and what is added to it."""
 
     name: str = "nt_xent"
     temperature: float = 0.5
     block_rows: int | None = None  # rows of the similarity matrix held at once; null: by size
+    clusters: list[int] = field(default_factory=list)  # of each head that clusters representations
+    cluster_weight: float = 1.0  # of the information that two views' clusters should share
 
 
 @dataclass

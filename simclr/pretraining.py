@@ -6,9 +6,11 @@ import lightning as L
 import torch
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
+from torch.nn.utils.rnn import pad_sequence
 
 from simclr.config import LossConfig, OptimizerConfig
 from simclr.encoders import Encoder
+from simclr.mutual_information import information_loss
 from simclr.nt_xent import nt_xent, nt_xent_with_accuracy
 from simclr.optim import build_optimizer, warmup_cosine
 
@@ -16,10 +18,13 @@ from simclr.optim import build_optimizer, warmup_cosine
 class SimCLR(L.LightningModule):
     """Pull two views of an image together, push all other images of the batch away.
 
+    With `loss.clusters`, linear heads besides put representations into clusters, of which those of
+    the two views should tell as much as they can about each other.
+
     Args:
         encoder: what is kept.
         head: projection head, what is thrown away.
-        loss: temperature and variant.
+        loss: temperature and variant, and the clusters.
         optimizer: algorithm, learning rate and schedule.
         total_steps: length of the schedule.
         log_every_n_steps: steps between two of which loss and accuracy are logged.
@@ -37,6 +42,8 @@ class SimCLR(L.LightningModule):
         super().__init__()
         self.encoder = encoder
         self.head = head
+        count = sum(loss.clusters)
+        self.cluster_heads = nn.Linear(encoder.dim, count) if count else None
         self.loss_config = loss
         self.optimizer_config = optimizer
         self.total_steps = total_steps
@@ -49,19 +56,31 @@ class SimCLR(L.LightningModule):
 
     def training_step(self, views: tuple[Tensor, Tensor], batch_idx: int) -> dict[str, Tensor]:
         """The loss, and for callbacks the projections of both views, (2B, D)."""
-        projections = self.head(self.encoder(torch.cat(views)))
+        representations = self.encoder(torch.cat(views))
+        projections = self.head(representations)
         z0, z1 = projections.chunk(2)
         temperature, options = self.loss_config.temperature, self._loss_options()
+        metrics = {}
         if self._is_to_log():
-            loss, accuracy = nt_xent_with_accuracy(z0, z1, temperature, **options)
-            self.log_dict(
-                {"loss": loss.detach(), "contrastive_accuracy": accuracy},
-                sync_dist=True,
-                logger=False,
+            loss, metrics["contrastive_accuracy"] = nt_xent_with_accuracy(
+                z0, z1, temperature, **options
             )
         else:
             loss = nt_xent(z0, z1, temperature, **options)
+        if self.cluster_heads is not None:
+            information = self._information(self.cluster_heads(representations))
+            loss = loss - self.loss_config.cluster_weight * information
+            metrics["cluster_information"] = information.detach()
+        if self._is_to_log():
+            self.log_dict({"loss": loss.detach(), **metrics}, sync_dist=True, logger=False)
         return {"loss": loss, "projections": projections.detach()}
+
+    def _information(self, logits: Tensor) -> Tensor:
+        """What the clusters of two views share, in nats, mean over the heads; logits (2B, sum)."""
+        heads = logits.T.split(self.loss_config.clusters)
+        padded = pad_sequence(list(heads), batch_first=True, padding_value=-torch.inf)
+        p0, p1 = padded.softmax(1, dtype=torch.float32).mT.chunk(2, dim=1)
+        return -information_loss(p0, p1, gather=self.trainer.world_size > 1).mean()
 
     def _loss_options(self) -> dict[str, Any]:
         return {
@@ -77,7 +96,7 @@ class SimCLR(L.LightningModule):
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         config = self.optimizer_config
-        optimizer = build_optimizer(config, [(self.encoder, config.lr), (self.head, config.lr)])
+        optimizer = build_optimizer(config, [(module, config.lr) for module in self.children()])
         schedule = warmup_cosine(optimizer, self.total_steps, config.warmup)
         return {
             "optimizer": optimizer,

@@ -22,12 +22,14 @@ from simclr.data.datamodule import ContrastiveDataModule
 from simclr.data.synthetic import draw_digits
 from simclr.encoders import build_encoder
 from simclr.heads import build_head
+from simclr.mutual_information import information_loss
 from simclr.nt_xent import nt_xent
 from simclr.pretraining import SimCLR
 from simclr.trainer import build_trainer
 from simclr.views import build_views
 
 BATCH = 32
+CLUSTERS = LossConfig(clusters=[4, 7], cluster_weight=0.5)
 
 
 @pytest.fixture(scope="module")
@@ -43,6 +45,7 @@ class Record(L.Callback):
         self.rates: list[float] = []
         self.inputs: list[Tensor] = []
         self.projections: list[Tensor] = []
+        self.clusters: list[Tensor] = []
         self.save_at, self.path = save_at, path
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
@@ -53,6 +56,10 @@ class Record(L.Callback):
         pl_module.head.register_forward_hook(
             lambda module, inputs, output: self.projections.append(output.detach())
         )
+        if pl_module.cluster_heads is not None:
+            pl_module.cluster_heads.register_forward_hook(
+                lambda module, inputs, output: self.clusters.append(output.detach())
+            )
 
     def on_train_batch_end(
         self,
@@ -113,6 +120,27 @@ def test_the_loss_is_nt_xent_of_the_projections(images: Tensor, decoupled: bool)
         assert loss == pytest.approx(float(expected), rel=1e-5)
 
 
+def test_every_head_of_clusters_adds_the_information_that_two_views_share(images: Tensor) -> None:
+    record = Record()
+    trainer = fit(module(loss=CLUSTERS), images, record)
+    for projections, logits, loss in zip(
+        record.projections, record.clusters, record.losses, strict=True
+    ):
+        heads = [head.softmax(1).chunk(2) for head in logits.split([4, 7], dim=1)]
+        information = -sum(float(information_loss(p0, p1)) for p0, p1 in heads) / 2
+        z0, z1 = projections.chunk(2)
+        assert loss == pytest.approx(float(nt_xent(z0, z1, 0.5)) - 0.5 * information, rel=1e-5)
+    logged = float(trainer.callback_metrics["cluster_information"])
+    assert logged == pytest.approx(information, abs=1e-5)
+
+
+def test_views_come_to_share_clusters(images: Tensor) -> None:
+    short, long = module(loss=CLUSTERS), module(epochs=8, loss=CLUSTERS, lr=1e-2)
+    first = fit(short, images, Record()).callback_metrics["cluster_information"]
+    last = fit(long, images, Record(), epochs=8).callback_metrics["cluster_information"]
+    assert last > first + 0.1
+
+
 def test_it_logs_what_tells_whether_it_learns(images: Tensor) -> None:
     logged = fit(module(), images, Record()).callback_metrics
     assert logged.keys() >= {"loss", "contrastive_accuracy"}
@@ -133,8 +161,9 @@ def test_the_learning_rate_changes_at_every_step(images: Tensor) -> None:
     assert record.rates[-1] == pytest.approx(0, abs=1e-9)
 
 
-def test_encoder_and_head_both_move(images: Tensor) -> None:
-    model = module()
+@pytest.mark.parametrize("loss", [LossConfig(), CLUSTERS], ids=["alone", "clusters"])
+def test_encoder_and_heads_all_move(images: Tensor, loss: LossConfig) -> None:
+    model = module(loss=loss)
     before = {name: value.clone() for name, value in model.state_dict().items()}
     fit(model, images, Record())
     after = model.state_dict()
@@ -164,7 +193,8 @@ def test_bf16_computes_the_loss_in_float32(images: Tensor) -> None:
 def test_every_precision_is_finite_at_the_lowest_temperature(
     precision: str, images: Tensor
 ) -> None:
-    model, record = module(loss=LossConfig(temperature=0.01)), Record()
+    loss = LossConfig(temperature=0.01, clusters=[30])
+    model, record = module(loss=loss), Record()
     fit(model, images, record, precision=precision)
     assert all(math.isfinite(loss) for loss in record.losses)
     assert all(torch.isfinite(parameter).all() for parameter in model.parameters())
@@ -190,7 +220,7 @@ def test_a_resumed_training_ends_as_one_that_never_stopped(
     images: Tensor, tmp_path: Path, step: int
 ) -> None:
     """Stopped in the first epoch, at its end, and in the second."""
-    whole, resumed = module(epochs=2), module(epochs=2)
+    whole, resumed = module(epochs=2, loss=CLUSTERS), module(epochs=2, loss=CLUSTERS)
     path = tmp_path / "stopped.ckpt"
     record, rest = Record(save_at=step, path=path), Record()
     fit(whole, images, record, epochs=2)

@@ -71,6 +71,9 @@ def pretrain(job: Job) -> Pretrained:
     probe = _probe(job, encoder, labelled, clock)
     views_per_step = 2 * config.data.batch_size
     every = config.trainer.log_every_n_steps
+    curves = ["loss", "contrastive_accuracy"]
+    if config.loss.clusters:
+        curves.append("cluster_information")
     seen = (splits.val or splits.train).sample(PICTURED)
     trainer = build_trainer(
         config,
@@ -79,7 +82,7 @@ def pretrain(job: Job) -> Pretrained:
             clock,
             job.progress,
             *probe,
-            Curves(clock, every, views_per_step, "loss", "contrastive_accuracy"),
+            Curves(clock, every, views_per_step, *curves),
             *([Monitors(clock, config.probe.every_steps)] if config.probe.every_steps else []),
             Pictures(encoder, clock, data.views, seen, splits.classes),
             FiniteLoss(
