@@ -74,7 +74,7 @@ def softmax_regression(
         Weight (C, D) and bias (C,), in the features' dtype.
     """
     x = features.double()
-    targets = F.one_hot(labels, num_classes).to(x.dtype)
+    targets = F.one_hot(labels, num_classes).to(x)
     weight = torch.zeros(num_classes, x.shape[1], dtype=x.dtype, device=x.device)
     bias = torch.zeros(num_classes, dtype=x.dtype, device=x.device)
     optimizer = torch.optim.LBFGS(
