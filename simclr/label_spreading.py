@@ -1,0 +1,72 @@
+"""Label spreading: a few labels reach all unlabelled images over the graph of their features."""
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from scipy.sparse import csr_array, diags_array, eye_array
+from scipy.sparse.linalg import cg
+from torch import Tensor
+
+BLOCK_ROWS = 1_000  # of the similarity matrix, held at once
+TOLERANCE = 1e-5  # of the residual, relative
+
+
+def neighbour_graph(features: Tensor, k: int) -> csr_array:
+    """Symmetrically normalised affinities between each feature and its k nearest by cosine.
+
+    A neighbour weighs max(cosine, 0)^3, as in Iscen et al. 2019, "Label propagation for deep
+    semi-supervised learning", arXiv:1904.04717.
+
+    Args:
+        features: (N, D).
+        k: neighbours of each, itself excluded; all others if there are fewer.
+
+    Returns:
+        Float32 (N, N): D^-1/2 (A + A^T) D^-1/2 with the degrees D of A + A^T.
+    """
+    units = F.normalize(features)
+    count = len(units)
+    k = min(k, count - 1)
+    cosines, neighbours = torch.empty(count, k), torch.empty(count, k, dtype=torch.int64)
+    for start in range(0, count, BLOCK_ROWS):
+        rows = slice(start, start + BLOCK_ROWS)
+        block = units[rows] @ units.T
+        block.diagonal(start).fill_(-2)
+        cosines[rows], neighbours[rows] = block.topk(k, dim=1)
+    affinities = cosines.clamp(min=0).pow(3).flatten().numpy()
+    places = (neighbours.flatten().numpy(), np.arange(count + 1) * k)
+    one_way = csr_array((affinities, *places), shape=(count, count))
+    both_ways = one_way + one_way.T
+    degrees = both_ways.sum(axis=1)
+    scale = diags_array(1 / np.sqrt(degrees.clip(min=np.finfo(degrees.dtype).tiny)))
+    return scale @ both_ways @ scale
+
+
+def spread_labels(
+    graph: csr_array, indices: Tensor, labels: Tensor, num_classes: int, alpha: float
+) -> Tensor:
+    """Spread labels over a graph until they settle: (I - alpha S) Z = (1 - alpha) Y.
+
+    The limit of Z <- alpha S Z + (1 - alpha) Y (Zhou et al. 2004, "Learning with local and global
+    consistency"), by conjugate gradients, which reach it in far fewer steps than that iteration.
+    Every class is then given the same mass, for classes that are equally frequent (class mass
+    normalisation; Zhu et al. 2003, "Semi-supervised learning using Gaussian fields and harmonic
+    functions").
+
+    Args:
+        graph: S, from `neighbour_graph`.
+        indices: int64 (M,), the nodes that have labels; each class has one.
+        labels: int64 (M,), theirs.
+        num_classes: C.
+        alpha: share that a node takes from its neighbours.
+
+    Returns:
+        Float32 (N, C), shares of the classes, which sum to 1; equal ones where no label arrived.
+    """
+    count = graph.shape[0]
+    given = np.zeros((num_classes, count), dtype=np.float32)
+    given[labels, indices] = 1
+    system = (eye_array(count, dtype=np.float32) - np.float32(alpha) * graph).tocsr()
+    settled = np.stack([cg(system, own, rtol=TOLERANCE)[0] for own in given], axis=1)
+    shares = (settled / settled.sum(axis=0)).clip(min=np.finfo(np.float32).tiny)
+    return torch.from_numpy(shares / shares.sum(axis=1, keepdims=True))
