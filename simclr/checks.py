@@ -20,7 +20,10 @@ from simclr.ranks import by_srun, by_torchrun, world_size
 from simclr.sweeps import in_sweep
 
 CHOICES: dict[str, tuple[str | None, ...]] = {
-    "task": ("benchmark", "pretrain", "linear_eval", "finetune", "supervised"),
+    "task": (
+        *("benchmark", "pretrain", "linear_eval", "finetune", "supervised"),
+        *("label_spread", "self_train"),
+    ),
     "export": (None, "onnx"),
     "logger": ("tensorboard", "csv", "none"),
     "data.name": ("mnist", "fashion_mnist", "kmnist", "idx", "folder", "synthetic"),
@@ -33,6 +36,12 @@ CHOICES: dict[str, tuple[str | None, ...]] = {
     "trainer.strategy": ("auto", "ddp"),
     "trainer.precision": ("auto", "32-true", "bf16-mixed", "16-mixed"),
 }
+
+GIVEN_AN_ENCODER = ("linear_eval", "finetune", "label_spread", "self_train")
+
+METHODS = (
+    *("linear_eval", "finetune", "supervised", "random_encoder", "label_spread", "self_train"),
+)
 
 AT_LEAST: dict[str, float] = {
     "seed": 0,
@@ -63,6 +72,12 @@ AT_LEAST: dict[str, float] = {
     "supervised.batch_size": 1,
     "supervised.lr": 0,
     "supervised.encoder_lr": 0,
+    "label_spread.neighbours": 1,
+    "label_spread.l2": 0,
+    "self_train.max_epochs": 1,
+    "self_train.batch_size": 1,
+    "self_train.lr": 0,
+    "self_train.encoder_lr": 0,
     "trainer.max_epochs": 1,
     "trainer.num_nodes": 1,
     "trainer.log_every_n_steps": 1,
@@ -76,9 +91,15 @@ BELOW_ONE = (
     "optimizer.warmup",
     "finetune.label_smoothing",
     "supervised.label_smoothing",
+    "self_train.label_smoothing",
+    "label_spread.alpha",
 )
 
-UP_TO_ONE = ("finetune.augment_strength", "supervised.augment_strength")
+UP_TO_ONE = (
+    "finetune.augment_strength",
+    "supervised.augment_strength",
+    "self_train.augment_strength",
+)
 
 
 def check(config: Config, fresh_folder: bool = False) -> None:
@@ -156,6 +177,16 @@ def _ranges(config: Config) -> Iterator[str]:
         yield f"loss.clusters={config.loss.clusters}: every head needs at least 2 clusters"
     if len(config.encoder.channels) < 2:
         yield f"encoder.channels={config.encoder.channels}: needs at least two widths"
+    methods = config.methods
+    if (
+        methods[:1] != ["linear_eval"]
+        or not {*methods} <= {*METHODS}
+        or len({*methods}) < len(methods)
+    ):
+        yield (
+            f"methods={methods}: must be linear_eval, then different ones of "
+            f"{', '.join(METHODS[1:])}"
+        )
     if config.pretrain_seeds is not None and (
         not config.pretrain_seeds
         or min(config.pretrain_seeds) < 0
@@ -170,7 +201,7 @@ def _ranges(config: Config) -> Iterator[str]:
 
 def _combinations(config: Config) -> Iterator[str]:
     weights = config.encoder.weights
-    if weights is None and config.task in ("linear_eval", "finetune"):
+    if weights is None and config.task in GIVEN_AN_ENCODER:
         yield (
             f"encoder.weights=null: task={config.task} needs the encoder.safetensors "
             "that task=pretrain writes"
@@ -182,8 +213,8 @@ def _combinations(config: Config) -> Iterator[str]:
         if path not in (None, "auto" if key == "checkpoint" else None) and not Path(path).is_file():
             yield f"{key}={path}: no such file"
     if config.checkpoint not in (None, "auto"):
-        if config.task == "linear_eval":
-            yield f"checkpoint={config.checkpoint}: must be null or auto for task=linear_eval"
+        if config.task in ("linear_eval", "label_spread"):
+            yield f"checkpoint={config.checkpoint}: must be null or auto for task={config.task}"
         elif config.task == "benchmark" and len(config.pretrain_seeds or [0]) > 1:
             yield (
                 f"checkpoint={config.checkpoint}: must be null or auto where there are several "

@@ -83,7 +83,7 @@ class ProbeConfig:
 
 @dataclass
 class FineTuneConfig:
-    """Training of all weights on the labelled images (finetune, and supervised from scratch)."""
+    """Training of all weights: finetune, supervised from scratch, and self_train."""
 
     max_epochs: int = 40
     batch_size: int = 100
@@ -91,6 +91,15 @@ class FineTuneConfig:
     encoder_lr: float = 1e-4
     label_smoothing: float = 0.1
     augment_strength: float = 0.5  # share of what `augment` does to the views of pretraining
+
+
+@dataclass
+class LabelSpreadConfig:
+    """Labels spread over the graph of all unlabelled features, and a linear classifier of them."""
+
+    neighbours: int = 10  # edges from each image
+    alpha: float = 0.999  # share of its labels that an image takes from its neighbours
+    l2: float = 1e-5  # less than the probe's: it is fitted to all images, not to a few
 
 
 @dataclass
@@ -115,6 +124,9 @@ class Config:
     task: str = "benchmark"
     seed: int = 0
     pretrain_seeds: list[int] | None = None  # benchmark: null means [seed]
+    methods: list[str] = field(  # benchmark: what is compared; also label_spread and self_train
+        default_factory=lambda: ["linear_eval", "finetune", "supervised", "random_encoder"]
+    )
     output_dir: str = "outputs"
     checkpoint: str | None = None  # go on from this file; auto: with the run in output_dir
     export: str | None = None  # onnx
@@ -132,6 +144,17 @@ class Config:
     supervised: FineTuneConfig = field(
         default_factory=lambda: FineTuneConfig(
             max_epochs=300, lr=1e-2, encoder_lr=1e-2, augment_strength=1.0
+        )
+    )
+    label_spread: LabelSpreadConfig = field(default_factory=LabelSpreadConfig)
+    self_train: FineTuneConfig = field(
+        default_factory=lambda: FineTuneConfig(
+            max_epochs=2,
+            batch_size=256,
+            lr=1e-3,
+            encoder_lr=1e-3,
+            label_smoothing=0.0,
+            augment_strength=1.0,
         )
     )
 

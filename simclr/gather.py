@@ -25,6 +25,7 @@ BOOKKEEPING = {  # without influence on a trained model
     "logger",
     "pretrain_seeds",
     "labels.draws",
+    "methods",
     "trainer.log_every_n_steps",
     "trainer.checkpoint_seconds",
 }

@@ -27,6 +27,7 @@ from simclr.tasks.classify import (
 )
 from simclr.tasks.job import Features, Job, given_encoder
 from simclr.tasks.pretrain import pretrain
+from simclr.tasks.semi_supervised import label_spread, self_train
 from simclr.tensorboard import add_figures, add_result
 
 
@@ -84,22 +85,22 @@ def _finished(folder: Path, config: Config) -> Result:
 
 
 def _do(job: Job) -> Result:
-    config = job.config
+    config, seed = job.config, job.config.labels.seed
     match config.task:
         case "benchmark":
             return benchmark(job)
         case "pretrain":
             return pretrain(job).result
+        case "supervised":
+            classified = supervised(job, _stage(config), seed)
         case "linear_eval":
-            encoder = given_encoder(job)
-            features = Features(encoder, job)
-            classified = linear_eval(job, encoder, features, config.labels.seed)
+            classified = linear_eval(job, Features(given_encoder(job), job), seed)
+        case "label_spread":
+            classified = label_spread(job, Features(given_encoder(job), job), seed)
         case "finetune":
-            encoder = given_encoder(job)
-            features = Features(encoder, job)
-            classified = finetune(job, encoder, features, _stage(config), config.labels.seed)
-        case _:
-            classified = supervised(job, _stage(config), config.labels.seed)
+            classified = finetune(job, Features(given_encoder(job), job), _stage(config), seed)
+        case "self_train":
+            classified = self_train(job, Features(given_encoder(job), job), _stage(config), seed)
     if is_first():
         save_classified(job, classified)
         if config.logger == "tensorboard":
@@ -110,7 +111,7 @@ def _do(job: Job) -> Result:
 
 def _stage(config: Config) -> FineTuneConfig:
     """The common keys, which a classification task of its own obeys like any other task."""
-    own = config.finetune if config.task == "finetune" else config.supervised
+    own: FineTuneConfig = getattr(config, config.task)
     return replace(
         own,
         max_epochs=config.trainer.max_epochs,
@@ -123,9 +124,10 @@ def _images(config: Config, splits: Splits) -> int:
     """Images that training will put through the encoder, as the progress bar counts them."""
     labelled = len(splits.classes) * config.labels.per_class
 
-    def stage(settings: FineTuneConfig) -> int:
-        batch = min(settings.batch_size, labelled)
-        return settings.max_epochs * (labelled // batch) * batch
+    def stage(method: str, settings: FineTuneConfig) -> int:
+        images = len(splits.unlabelled) if method == "self_train" else labelled
+        batch = min(settings.batch_size, images)
+        return settings.max_epochs * (images // batch) * batch
 
     batch = config.data.batch_size
     processes = world_size(config.trainer.devices, config.trainer.num_nodes)
@@ -133,14 +135,15 @@ def _images(config: Config, splits: Splits) -> int:
     match config.task:
         case "benchmark":
             draws = -(-len(splits.draws(config.labels)) // processes)  # which the processes share
-            draws *= stage(config.finetune) + stage(config.supervised)
+            trained = {*config.methods} & {"finetune", "supervised", "self_train"}
+            draws *= sum(stage(method, getattr(config, method)) for method in trained)
             return len(config.pretrain_seeds or [0]) * (pretraining + draws)
         case "pretrain":
             return pretraining
-        case "linear_eval":
+        case "linear_eval" | "label_spread":
             return 0
-        case _:
-            return stage(_stage(config))
+        case task:
+            return stage(task, _stage(config))
 
 
 def _quieten() -> None:

@@ -24,7 +24,8 @@ TINY = (
     *("data.name=synthetic", "data.train_images=300", "data.val_images=50", "data.test_images=60"),
     *("data.batch_size=32", "labels.per_class=2", "labels.draws=2", "logger=none"),
     *("trainer.accelerator=cpu", "trainer.devices=1", "trainer.max_epochs=1"),
-    *("finetune.max_epochs=12", "supervised.max_epochs=12", "probe.every_steps=5"),
+    *("finetune.max_epochs=12", "supervised.max_epochs=12", "self_train.batch_size=32"),
+    "probe.every_steps=5",
     *("augment.rotation=20", "encoder.channels=[4,8,8,16]", "head.hidden=[16]", "head.dim=16"),
 )
 

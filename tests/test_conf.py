@@ -78,7 +78,10 @@ def test_every_choice_composes_into_the_schema_and_is_possible(choice: str) -> N
 
 def test_the_groups_offer_what_is_promised() -> None:
     promised = {
-        "task": {"benchmark", "pretrain", "linear_eval", "finetune", "supervised"},
+        "task": {
+            *("benchmark", "pretrain", "linear_eval", "finetune", "supervised"),
+            *("label_spread", "self_train"),
+        },
         "data": {"mnist", "fashion_mnist", "kmnist", "idx", "folder", "synthetic"},
         "augment": {"digits", "crops", "affine", "none"},
         "encoder": {"cnn", "cnn_wide", "resnet18"},
@@ -101,7 +104,7 @@ def test_seed_paper_has_the_settings_of_the_original_project() -> None:
     assert config.trainer.max_epochs == 100
 
 
-@pytest.mark.parametrize("task", ["finetune", "supervised"])
+@pytest.mark.parametrize("task", ["finetune", "supervised", "self_train"])
 @pytest.mark.parametrize("experiment", EXPERIMENTS)
 def test_an_experiment_leaves_a_classifier_its_own_schedule(experiment: str, task: str) -> None:
     config = composed(f"experiment={experiment}", f"task={task}")
@@ -143,6 +146,7 @@ def test_every_task_runs_with_every_choice(choices: list[str], tmp_path: Path) -
         *("data=synthetic", "data.train_images=60", "data.val_images=20", "data.test_images=20"),
         *("data.image_size=8", "data.batch_size=32", "labels.per_class=1", "trainer=cpu"),
         *("finetune.max_epochs=1", "supervised.max_epochs=1", "probe.every_steps=0"),
+        "self_train.max_epochs=1",
     )
     weights = f"encoder.weights={tmp_path}/pretrain/encoder.safetensors"
     for task, *more in (
@@ -150,6 +154,8 @@ def test_every_task_runs_with_every_choice(choices: list[str], tmp_path: Path) -
         ("linear_eval", weights),
         ("finetune", weights),
         ("supervised",),
+        ("label_spread", weights),
+        ("self_train", weights),
     ):
         folder = tmp_path / task
         folder.mkdir()
@@ -195,6 +201,16 @@ def test_no_number_may_be_nan_or_infinite(key: str) -> None:
         (["head.hidden=[8,0]"], "head.hidden=[8, 0]: every width must be at least 1"),
         (["pretrain_seeds=[1,1]"], "pretrain_seeds=[1, 1]: must be different seeds of at least 0"),
         (["pretrain_seeds=[]"], "pretrain_seeds=[]: must be different seeds of at least 0"),
+        (["methods=[]"], "methods=[]: must be linear_eval, then different ones of finetune, "),
+        (
+            ["methods=[linear_eval,self_train,self_train]"],
+            "methods=['linear_eval', 'self_train', 'self_train']: must be linear_eval, then diff",
+        ),
+        (["methods=[linear_eval,knn]"], "methods=['linear_eval', 'knn']: must be linear_eval, "),
+        (["methods=[label_spread]"], "methods=['label_spread']: must be linear_eval, then "),
+        (["label_spread.alpha=1"], "label_spread.alpha=1.0: must be at least 0 and below 1"),
+        (["label_spread.neighbours=0"], "label_spread.neighbours=0: must be at least 1"),
+        (["task=label_spread"], "encoder.weights=null: task=label_spread needs the encoder.safe"),
         (["trainer.devices=two"], "trainer.devices=two: must be auto, a number of devices, or "),
         (["encoder.weights=none.pt"], "encoder.weights=none.pt: no such file"),
         (["task=finetune"], "encoder.weights=null: task=finetune needs the encoder.safetensors "),

@@ -21,6 +21,7 @@ TASKS = {  # an epoch of pretraining has 7 steps, one of the others has 1
     "pretrain": ("task=pretrain", "trainer.max_epochs=3", "trainer.checkpoint_seconds=0"),
     "supervised": ("task=supervised", "trainer.max_epochs=12"),
     "benchmark": ("labels.draws=2", "finetune.max_epochs=5", "supervised.max_epochs=5"),
+    "semi-supervised": ("labels.draws=2", "methods=[linear_eval,label_spread,self_train]"),
 }
 Whole = Callable[[str], Path]
 
@@ -29,7 +30,10 @@ Whole = Callable[[str], Path]
 def tasks(pretrained: Path) -> dict[str, tuple[str, ...]]:
     """The tasks, and what each is given."""
     weights = f"encoder.weights={pretrained}/encoder.safetensors"
-    return TASKS | {"finetune": ("task=finetune", "trainer.max_epochs=12", weights)}
+    return TASKS | {
+        "finetune": ("task=finetune", "trainer.max_epochs=12", weights),
+        "self_train": ("task=self_train", "trainer.max_epochs=2", weights),
+    }
 
 
 @pytest.fixture(scope="module")
@@ -89,6 +93,7 @@ def at_step(number: int, event: Callable[[], None]) -> Callable[..., None]:
         ("supervised", 5, signal.SIGINT),
         ("supervised", 12, signal.SIGTERM),
         ("finetune", 5, signal.SIGINT),
+        ("self_train", 9, signal.SIGTERM),
     ],
 )
 def test_told_to_stop_it_leaves_what_goes_on_as_if_never_stopped(
@@ -155,6 +160,25 @@ def test_a_benchmark_goes_on_with_what_is_missing(
     assert metrics(made) == metrics(whole("benchmark"))
     summary = "summary.json"
     assert (made / summary).read_text() == (whole("benchmark") / summary).read_text()
+
+
+def test_a_benchmark_of_other_methods_goes_on_too_and_with_more_of_them(
+    whole: Whole, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Stopped in the first self-training, without one of the methods."""
+    task = TASKS["semi-supervised"]
+    with monkeypatch.context() as patched:
+        stop = at_step(7 + 1 + 1, lambda: signal.raise_signal(signal.SIGTERM))
+        patched.setattr(Progress, "on_train_batch_end", stop)
+        fewer = (task[0], "methods=[linear_eval,self_train]")
+        before = train(*TINY, *fewer, "output_dir=made", folder=tmp_path)
+    after = train(*TINY, *task, "output_dir=made", "checkpoint=auto", folder=tmp_path)
+    assert stages(before) == ["pretraining, seed 0", "linear_eval, draw 0"]
+    assert stages(after) == [
+        *("label_spread, draw 0", "self_train, draw 0", "linear_eval, draw 1"),
+        *("label_spread, draw 1", "self_train, draw 1", "figures"),
+    ]
+    assert metrics(tmp_path / "made") == metrics(whole("semi-supervised"))
 
 
 def stages(ended: Ended) -> list[str]:

@@ -10,18 +10,24 @@ from typing import Any
 import lightning as L
 import pytest
 import torch
-from command_line import do
+from command_line import TINY, configured, do
 from PIL import Image
 from safetensors.torch import load_file
 from scipy.stats import t as student_t
 from torch import Tensor
 
+from simclr.callbacks.progress import Progress
 from simclr.config import EncoderConfig
+from simclr.data.splits import Splits
 from simclr.data.synthetic import draw_digits, draw_source
 from simclr.encoders import build_encoder
+from simclr.errors import SimclrError
+from simclr.tasks.job import Features, Job
+from simclr.tasks.semi_supervised import pseudo_labels
 from simclr.weights import load_classifier, load_encoder, save_encoder
 
 METHODS = ["linear_eval", "finetune", "supervised", "random_encoder"]
+TASKS = ["linear_eval", "finetune", "supervised", "label_spread", "self_train"]
 KEYS = {"task", "seed", "metrics", "labels", "n_test", "timing", "config", "versions", "git"}
 
 
@@ -57,7 +63,7 @@ def given(folder: Path) -> str:
 # results.json
 
 
-@pytest.mark.parametrize("task", ["linear_eval", "finetune", "supervised"])
+@pytest.mark.parametrize("task", TASKS)
 def test_results_of_a_classifier(
     task: str, pretrained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -168,6 +174,40 @@ def test_the_benchmark_scores_as_each_task_does_alone(benchmarked: Path, tmp_pat
         assert float(row["val_accuracy"]) == alone["val_accuracy"], method
 
 
+# Methods that use the unlabelled images, too
+
+
+def test_a_benchmark_of_other_methods_scores_as_each_task_does_alone(
+    pretrained: Path, tmp_path: Path
+) -> None:
+    methods = ["linear_eval", "label_spread", "self_train"]
+    made = do(tmp_path / "all", "methods=[linear_eval,label_spread,self_train]")
+    assert list(summary(made)) == methods
+    assert [row["method"] for row in rows(made)] == [m for m in methods for _ in range(2)]
+    schedule = ("trainer.max_epochs=2", "data.batch_size=32", "optimizer.lr=1e-3")
+    for method in methods:
+        own = schedule if method == "self_train" else ()
+        alone = metrics(do(tmp_path / method, f"task={method}", given(pretrained), *own))
+        (row,) = (r for r in rows(made) if (r["method"], r["label_seed"]) == (method, "0"))
+        assert float(row["test_accuracy"]) == alone["test_accuracy"], method
+        assert float(row["val_accuracy"]) == alone["val_accuracy"], method
+    assert metrics(made)["label_spread_test_accuracy"] == summary(made)["label_spread"]["mean"]
+
+
+def test_the_images_of_a_draw_keep_their_labels() -> None:
+    """Of a data set that has more unlabelled images than labelled ones; features mean little."""
+    digits = draw_digits(250, 28, torch.Generator().manual_seed(0))
+    train = digits.select(torch.arange(50, 250))
+    splits = Splits(digits.images, train, torch.arange(200), None, None, tuple("0123456789"))
+    job = Job(configured(*TINY, "labels.per_class=10"), splits, Path(), Progress(0))
+    features = Features(build_encoder(job.config.encoder, 1), job)
+    for seed in range(5):
+        drawn = splits.draw(per_class=10, seed=seed)
+        labels = pseudo_labels(job, features, seed)
+        assert torch.equal(labels[50 + drawn], train.labels[drawn])
+        assert len(labels) == 250
+
+
 # Seeds
 
 
@@ -193,9 +233,10 @@ def test_another_seed_gives_others(pretrained: Path, benchmarked: Path, tmp_path
 # Encoders and classifiers
 
 
-def test_linear_eval_leaves_the_encoder_as_it_was(pretrained: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("task", ["linear_eval", "label_spread"])
+def test_a_frozen_encoder_is_left_as_it_was(task: str, pretrained: Path, tmp_path: Path) -> None:
     """Weights and batch norm's running statistics, to the bit."""
-    folder = do(tmp_path, "task=linear_eval", given(pretrained))
+    folder = do(tmp_path, f"task={task}", given(pretrained))
     before = load_file(pretrained / "encoder.safetensors")
     after = load_classifier(folder / "classifier.safetensors").encoder.state_dict()
     assert any("running_var" in name for name in before)
@@ -213,7 +254,7 @@ def test_finetune_moves_every_weight_of_the_encoder(pretrained: Path, tmp_path: 
         assert torch.equal(before[name], after[name]) is statistic, name
 
 
-@pytest.mark.parametrize("task", ["linear_eval", "finetune", "supervised"])
+@pytest.mark.parametrize("task", TASKS)
 def test_the_saved_classifier_has_the_accuracy_that_was_reported(
     task: str, pretrained: Path, tmp_path: Path
 ) -> None:
@@ -285,9 +326,8 @@ def test_idx_files_of_any_size_and_classes(tmp_path: Path) -> None:
     assert classifier(torch.zeros(1, 1, 20, 24)).shape == (1, 3)
 
 
-def test_own_images_in_folders(tmp_path: Path) -> None:
-    """Unlabelled and labelled pictures of several sizes, in colour, without validation images."""
-    root = tmp_path / "pictures"
+def pictures(root: Path) -> list[str]:
+    """Write unlabelled and labelled ones of several sizes; return the settings for them."""
     digits = draw_digits(60, 30, torch.Generator().manual_seed(0))
     for number, (image, label) in enumerate(zip(digits.images, digits.labels, strict=True)):
         name = f"class_{int(label) % 2}"
@@ -295,13 +335,27 @@ def test_own_images_in_folders(tmp_path: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         picture = Image.fromarray(image[0].numpy()).convert("RGB").resize((20 + number, 30))
         picture.save(folder / f"{number}.png")
-    made = do(
-        tmp_path / "run",
+    return [
         *("data.name=folder", f"data.root={root}", "data.image_size=16", "data.channels=3"),
         *("data.train_images=null", "data.test_images=null", "data.val_images=0"),
         *("augment.hue=0.1", "labels.draws=1"),
-    )
+    ]
+
+
+def test_own_images_in_folders(tmp_path: Path) -> None:
+    """In colour, without validation images."""
+    made = do(tmp_path / "run", *pictures(tmp_path / "pictures"))
     assert results(made)["n_test"] == 20
     assert "val_accuracy" not in results(made)["metrics"]
     classifier = load_classifier(made / "classifier.safetensors")
     assert classifier(torch.zeros(1, 3, 16, 16)).shape == (1, 2)
+
+
+def test_streamed_images_have_a_graph_but_are_not_trained_on_with_labels(tmp_path: Path) -> None:
+    """The refusal comes before pretraining."""
+    streamed = [*pictures(tmp_path / "pictures"), "data.stream=always"]
+    made = do(tmp_path / "graph", *streamed, "methods=[linear_eval,label_spread]")
+    assert summary(made)["label_spread"]["n"] == 1
+    with pytest.raises(SimclrError, match="self_train: needs all unlabelled images in memory"):
+        do(tmp_path / "refused", *streamed, "methods=[linear_eval,self_train]")
+    assert not (tmp_path / "refused" / "encoder.safetensors").exists()

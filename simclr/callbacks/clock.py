@@ -36,6 +36,13 @@ class Clock(L.Callback):
         yield
         self._running_since = time.perf_counter()
 
+    @contextmanager
+    def running(self) -> Iterator[None]:
+        """Count what happens beside training, too."""
+        self._running_since = time.perf_counter()
+        yield
+        self._stop()
+
     def state_dict(self) -> dict[str, Any]:
         return {"seconds": self.seconds}
 

@@ -44,6 +44,10 @@ class Splits:
         """A label draw: sorted positions in `train`, exactly `per_class` of each class."""
         return draw_labels(self.train.labels, self.classes, per_class, seed)
 
+    def in_unlabelled(self, chosen: Tensor) -> Tensor:
+        """Positions in `unlabelled`, whose last images are those of `train`."""
+        return chosen + len(self.unlabelled) - len(self.train.labels)
+
     def draws(self, labels: LabelsConfig) -> range:
         """Seeds of a benchmark's label draws: one where a draw takes all labelled images.
 

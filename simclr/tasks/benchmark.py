@@ -33,12 +33,12 @@ from simclr.tasks.classify import (
 )
 from simclr.tasks.job import Features, Job, new_encoder
 from simclr.tasks.pretrain import Pretrained, pretrain
+from simclr.tasks.semi_supervised import in_memory, label_spread, self_train
 from simclr.tensorboard import add_figures
 from simclr.views import build_views
 from simclr.weights import load_classifier, load_encoder
 
 MAP_IMAGES = 1_000  # of those shown: twice as many take t-SNE three times as long
-METHODS = ("linear_eval", "finetune", "supervised", "random_encoder")
 
 
 @dataclass(frozen=True)
@@ -70,6 +70,8 @@ def benchmark(job: Job) -> Result:
     """
     if job.splits.test is None:
         raise SimclrError("task=benchmark: this data set has no test images to score")
+    if "self_train" in job.config.methods:
+        in_memory(job.splits)
     seeds = job.config.pretrain_seeds or [job.config.seed]
     ledger = Ledger(job.folder, job.config, rank())
     pretrained: list[Pretrained] = []
@@ -81,7 +83,7 @@ def benchmark(job: Job) -> Result:
         pretrained.append(_pretrained(one, ledger))
         first = job if seed == seeds[0] else None
         results += _classify(one, pretrained[-1], ledger, first)
-    results = _of_all_processes(results)
+    results = _of_all_processes(results, job.config.methods)
     if is_first():
         confusion = torch.tensor(ledger.beside(results[0]))
         test = pretrained[0].features.test
@@ -134,25 +136,28 @@ def _classify(
     job: Job, pretrained: Pretrained, ledger: Ledger, first: Job | None = None
 ) -> list[Result]:
     """Add to the ledger what it lacks; the job `first` keeps the first classifier."""
-    config, encoder = job.config, pretrained.encoder
-    untrained = new_encoder(job)
-    random_features = Features(untrained, job)
+    config, features = job.config, pretrained.features
+    random_features = Features(new_encoder(job), job)
     draws = job.splits.draws(config.labels)
     if dist.is_initialized():
         draws = draws[dist.get_rank() :: dist.get_world_size()]
     results = []
-    for draw, method in product(draws, METHODS):
+    for draw, method in product(draws, config.methods):
         result = ledger.find(method, config.seed, draw)
         if result is None:
             match method:
                 case "linear_eval":
-                    found = linear_eval(job, encoder, pretrained.features, draw)
+                    found = linear_eval(job, features, draw)
                 case "finetune":
-                    found = finetune(job, encoder, pretrained.features, config.finetune, draw)
+                    found = finetune(job, features, config.finetune, draw)
                 case "supervised":
                     found = supervised(job, config.supervised, draw)
+                case "label_spread":
+                    found = label_spread(job, features, draw)
+                case "self_train":
+                    found = self_train(job, features, config.self_train, draw)
                 case _:
-                    found = linear_eval(job, untrained, random_features, draw, method)
+                    found = linear_eval(job, random_features, draw, method)
             result, beside = found.result, None
             if first is not None and (method, draw) == ("linear_eval", config.labels.seed):
                 save_classified(first, found)
@@ -162,7 +167,7 @@ def _classify(
     return results
 
 
-def _of_all_processes(own: list[Result]) -> list[Result]:
+def _of_all_processes(own: list[Result], methods: Sequence[str]) -> list[Result]:
     """In one order, however many processes there were."""
     parts = [own]
     if dist.is_initialized():
@@ -170,7 +175,7 @@ def _of_all_processes(own: list[Result]) -> list[Result]:
         dist.all_gather_object(parts, own)
 
     def place(result: Result) -> tuple[int, int, int]:
-        return METHODS.index(result.task), result.seed, result.labels.seed
+        return methods.index(result.task), result.seed, result.labels.seed
 
     return sorted((result for part in parts for result in part), key=place)
 

@@ -18,10 +18,10 @@ from simclr.classification import FineTune, LinearEval
 from simclr.classifier import Classifier, extract_features
 from simclr.config import FineTuneConfig
 from simclr.data.datamodule import LabelledDataModule
-from simclr.encoders import Encoder
+from simclr.data.images import LabelledImages
 from simclr.export import export_onnx
 from simclr.ranks import is_first
-from simclr.results import Labels, Result, Timing
+from simclr.results import Result, Timing
 from simclr.resume import starting_point
 from simclr.tasks.job import Features, Job, checkpoints, labels_of, logged, new_encoder
 from simclr.trainer import build_logger, local_trainer
@@ -44,29 +44,18 @@ class Classified:
 
 
 def linear_eval(
-    job: Job, encoder: Encoder, features: Features, label_seed: int, task: str = "linear_eval"
+    job: Job, features: Features, label_seed: int, task: str = "linear_eval"
 ) -> Classified:
     """Fit a linear classifier to frozen features of a label draw, and score it.
 
     `task` is linear_eval, or random_encoder if the encoder's weights are random.
     """
-    splits = job.splits
-    chosen = splits.draw(job.config.labels.per_class, label_seed)
-    train = features.train(chosen)
-    module = LinearEval(
-        Classifier(encoder, len(splits.classes), features.norm), job.config.probe.l2
-    )
-    data = LabelledDataModule(train, features.val, features.test, batch_size=len(chosen))
-    clock = Clock()
-    trainer = local_trainer(job.config, clock, job.progress)
-    labels = labels_of(job, label_seed, chosen)
+    train = features.train(job.splits.draw(job.config.labels.per_class, label_seed))
     with job.progress.stage(f"{task}, draw {label_seed}"):
-        return _fit_and_score(task, job, trainer, module, data, clock, labels)
+        return fit_linear(task, job, features, train, job.config.probe.l2, label_seed, Clock())
 
 
-def finetune(
-    job: Job, encoder: Encoder, features: Features, settings: FineTuneConfig, label_seed: int
-) -> Classified:
+def finetune(job: Job, features: Features, settings: FineTuneConfig, label_seed: int) -> Classified:
     """Train a copy of a pretrained encoder on a label draw, and score it.
 
     Training starts at the linear classifier on the frozen encoder, so that the features are not
@@ -74,25 +63,47 @@ def finetune(
     """
     config, splits = job.config, job.splits
     chosen = splits.draw(config.labels.per_class, label_seed)
-    start = Classifier(deepcopy(encoder), len(splits.classes), features.norm)
+    start = Classifier(deepcopy(features.encoder), len(splits.classes), features.norm)
     train = features.train(chosen)
     start.fit_linear(train.images, train.labels, config.probe.l2)
-    return _train_all("finetune", job, start, settings, label_seed)
+    return train_all("finetune", job, start, splits.train.select(chosen), settings, label_seed)
 
 
 def supervised(job: Job, settings: FineTuneConfig, label_seed: int) -> Classified:
     """Train the same encoder from random weights on a label draw, and score it."""
     start = Classifier(new_encoder(job), len(job.splits.classes))
-    return _train_all("supervised", job, start, settings, label_seed)
+    train = job.splits.train.select(job.splits.draw(job.config.labels.per_class, label_seed))
+    return train_all("supervised", job, start, train, settings, label_seed)
 
 
-def _train_all(
-    task: str, job: Job, start: Classifier, settings: FineTuneConfig, label_seed: int
+def fit_linear(
+    task: str,
+    job: Job,
+    features: Features,
+    train: LabelledImages,
+    l2: float,
+    label_seed: int,
+    clock: Clock,
 ) -> Classified:
+    """Fit a linear classifier to `train`, features in the place of images, and score it."""
+    module = LinearEval(Classifier(features.encoder, len(job.splits.classes), features.norm), l2)
+    data = LabelledDataModule(train, features.val, features.test, batch_size=len(train.labels))
+    trainer = local_trainer(job.config, clock, job.progress)
+    return _fit_and_score(task, job, trainer, module, data, clock, label_seed)
+
+
+def train_all(
+    task: str,
+    job: Job,
+    start: Classifier,
+    train: LabelledImages,
+    settings: FineTuneConfig,
+    label_seed: int,
+) -> Classified:
+    """Train all weights of a classifier on views of `train`, and score it."""
     config, splits = job.config, job.splits
-    chosen = splits.draw(config.labels.per_class, label_seed)
     data = LabelledDataModule(
-        splits.train.select(chosen),
+        train,
         splits.val,
         splits.test,
         settings.batch_size,
@@ -125,10 +136,9 @@ def _train_all(
             config.logger, job.folder, "" if alone else f"{task}_draw_{label_seed}"
         ),
     )
-    labels = labels_of(job, label_seed, chosen)
     resumed = starting_point(config, job.folder) if alone else None
     with job.progress.stage(f"{task}, draw {label_seed}", data.batch_size):
-        return _fit_and_score(task, job, trainer, module, data, clock, labels, resumed)
+        return _fit_and_score(task, job, trainer, module, data, clock, label_seed, resumed)
 
 
 def save_classified(job: Job, classified: Classified) -> None:
@@ -162,7 +172,7 @@ def _fit_and_score(
     module: LinearEval | FineTune,
     data: LabelledDataModule,
     clock: Clock,
-    labels: Labels,
+    label_seed: int,
     start: Path | None = None,
 ) -> Classified:
     trainer.fit(module, data, ckpt_path=start, weights_only=True)
@@ -177,6 +187,7 @@ def _fit_and_score(
         metrics |= scores
         confusion = module.confusion.compute().cpu()
     images = max(1, trainer.global_step) * data.batch_size
+    labels = labels_of(job, label_seed)
     timing = Timing(clock.seconds, images / clock.seconds)
     result = Result(task, job.config.seed, metrics, labels, int(confusion.sum()), timing)
     return Classified(module.classifier.eval(), result, confusion)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import lightning as L
 import torch
+from scipy.sparse import csr_array
 from torch import Tensor
 
 from simclr.callbacks.checkpoints import Checkpoints
@@ -18,6 +19,7 @@ from simclr.data.labels import fingerprint
 from simclr.data.splits import Splits
 from simclr.encoders import Encoder, build_encoder
 from simclr.errors import SimclrError
+from simclr.label_spreading import neighbour_graph
 from simclr.probe import FeatureNorm
 from simclr.results import Labels
 from simclr.trainer import local_trainer
@@ -39,7 +41,7 @@ class Job:
 class Features:
     """Representations by one frozen encoder, float32 (N, D), for all draws.
 
-    Statistics, validation and test are computed when they are first asked for, and kept.
+    All but those of a label draw are computed when they are first asked for, and kept.
 
     Args:
         encoder: moved to the device that `job` trains on.
@@ -49,6 +51,7 @@ class Features:
     def __init__(self, encoder: Encoder, job: Job) -> None:
         self.encoder = encoder.to(local_trainer(job.config).strategy.root_device)
         self.splits = job.splits
+        self.neighbours = job.config.label_spread.neighbours
 
     @cached_property
     def norm(self) -> FeatureNorm:
@@ -56,6 +59,16 @@ class Features:
         unlabelled = self.splits.unlabelled
         apart = -(-len(unlabelled) // NORM_IMAGES)
         return FeatureNorm.of(extract_features(self.encoder, unlabelled[::apart]))
+
+    @cached_property
+    def unlabelled(self) -> Tensor:
+        """Of all unlabelled images."""
+        return extract_features(self.encoder, self.splits.unlabelled)
+
+    @cached_property
+    def graph(self) -> csr_array:
+        """Over all unlabelled images, with the nearest neighbours of each."""
+        return neighbour_graph(self.norm(self.unlabelled), self.neighbours)
 
     def train(self, chosen: Tensor) -> LabelledImages:
         """Of the images of a label draw, by their positions, with their labels."""
@@ -128,6 +141,7 @@ def logged(trainer: L.Trainer) -> dict[str, float]:
     return metrics
 
 
-def labels_of(job: Job, seed: int, chosen: Tensor) -> Labels:
-    indices = job.splits.train_indices[chosen]
-    return Labels(job.config.labels.per_class, seed, fingerprint(indices))
+def labels_of(job: Job, seed: int) -> Labels:
+    per_class = job.config.labels.per_class
+    indices = job.splits.train_indices[job.splits.draw(per_class, seed)]
+    return Labels(per_class, seed, fingerprint(indices))

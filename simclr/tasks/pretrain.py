@@ -110,7 +110,7 @@ def pretrain(job: Job) -> Pretrained:
             features.norm, features.train(chosen), features.val, config.probe.l2
         )
     timing = Timing(clock.seconds, views_per_step * trainer.global_step / clock.seconds)
-    labels = labels_of(job, config.labels.seed, chosen)
+    labels = labels_of(job, config.labels.seed)
     result = Result("pretrain", config.seed, metrics, labels, 0, timing)
     return Pretrained(encoder.eval(), features, result, probe[0].history if probe else [])
 

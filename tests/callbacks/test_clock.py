@@ -41,6 +41,17 @@ def test_it_counts_from_start_to_end(running: Clock, times: Time) -> None:
     assert running.seconds == 7
 
 
+def test_what_comes_before_training_counts_where_it_is_said_so(times: Time) -> None:
+    clock = Clock()
+    with clock.running():
+        times.now += 3
+    times.now += 100
+    clock.on_train_start(UNUSED, UNUSED)
+    times.now += 5
+    clock.on_train_end(UNUSED, UNUSED)
+    assert clock.seconds == 8
+
+
 def test_pauses_do_not_count(running: Clock, times: Time) -> None:
     for _ in range(2):
         with running.paused():
