@@ -58,7 +58,10 @@ AT_LEAST: dict[str, float] = {
     "head.dim": 1,
     "loss.temperature": 0.01,
     "loss.block_rows": 1,
-    "loss.cluster_weight": 0,
+    "clustering.max_epochs": 0,
+    "clustering.batch_size": 1,
+    "clustering.lr": 0,
+    "clustering.weight": 0,
     "optimizer.lr": 0,
     "optimizer.weight_decay": 0,
     "probe.l2": 0,
@@ -173,8 +176,9 @@ def _ranges(config: Config) -> Iterator[str]:
     for key in ("encoder.channels", "head.hidden"):
         if any(width < 1 for width in _get(config, key)):
             yield f"{key}={_get(config, key)}: every width must be at least 1"
-    if any(count < 2 for count in config.loss.clusters):
-        yield f"loss.clusters={config.loss.clusters}: every head needs at least 2 clusters"
+    heads = config.clustering.heads
+    if not heads or min(heads) < 2:
+        yield f"clustering.heads={heads}: needs one head or more, each of at least 2 clusters"
     if len(config.encoder.channels) < 2:
         yield f"encoder.channels={config.encoder.channels}: needs at least two widths"
     methods = config.methods
@@ -239,7 +243,7 @@ def _combinations(config: Config) -> Iterator[str]:
 
 
 def _processes(config: Config) -> Iterator[str]:
-    trainer, batch = config.trainer, config.data.batch_size
+    trainer = config.trainer
     if trainer.accelerator == "cpu" and "," in str(trainer.devices):
         yield f"trainer.devices={trainer.devices}: must be a number of processes on a CPU"
     together = {"WORLD_SIZE", "SLURM_NTASKS", "MASTER_ADDR"} & os.environ.keys()
@@ -249,11 +253,15 @@ def _processes(config: Config) -> Iterator[str]:
             "machine, else it waits for ever"
         )
     processes = world_size(trainer.devices, trainer.num_nodes)
-    if config.task in ("benchmark", "pretrain") and min(batch, processes) > 0 and batch % processes:
-        yield (
-            f"data.batch_size={batch}: must be a multiple of the {processes} processes "
-            "that share a batch"
-        )
+    for key in ("data.batch_size", "clustering.batch_size"):
+        batch = _get(config, key)
+        if key == "clustering.batch_size" and not config.clustering.max_epochs:
+            continue
+        shared = config.task in ("benchmark", "pretrain") and min(batch, processes) > 0
+        if shared and batch % processes:
+            yield (
+                f"{key}={batch}: must be a multiple of the {processes} processes that share a batch"
+            )
     if in_sweep():
         yield from _processes_of_sweep(config)
 

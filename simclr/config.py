@@ -51,13 +51,22 @@ class HeadConfig:
 
 @dataclass
 class LossConfig:
-    """The contrastive loss, and what is added to it."""
+    """The contrastive loss."""
 
     name: str = "nt_xent"
     temperature: float = 0.5
     block_rows: int | None = None  # rows of the similarity matrix held at once; null: by size
-    clusters: list[int] = field(default_factory=list)  # of each head that clusters representations
-    cluster_weight: float = 1.0  # of the information that two views' clusters should share
+
+
+@dataclass
+class ClusteringConfig:
+    """The second stage of pretraining: two views of an image should fall into one cluster, too."""
+
+    max_epochs: int = 0  # 0: contrastive learning is all
+    batch_size: int = 512  # over all devices; clusters need larger batches than contrasts do
+    lr: float = 3e-3
+    heads: list[int] = field(default_factory=lambda: [30, 30, 30, 30])  # clusters of each
+    weight: float = 2.0  # of the clusters' loss, where the contrastive one has 1
 
 
 @dataclass
@@ -136,6 +145,7 @@ class Config:
     encoder: EncoderConfig = field(default_factory=EncoderConfig)
     head: HeadConfig = field(default_factory=HeadConfig)
     loss: LossConfig = field(default_factory=LossConfig)
+    clustering: ClusteringConfig = field(default_factory=ClusteringConfig)
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
     trainer: TrainerConfig = field(default_factory=TrainerConfig)
     logger: str = "tensorboard"

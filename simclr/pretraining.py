@@ -1,5 +1,6 @@
 """SimCLR as a LightningModule (Chen et al. 2020)."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import lightning as L
@@ -8,7 +9,7 @@ from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
 
-from simclr.config import LossConfig, OptimizerConfig
+from simclr.config import ClusteringConfig, LossConfig, OptimizerConfig
 from simclr.encoders import Encoder
 from simclr.mutual_information import information_loss
 from simclr.nt_xent import nt_xent, nt_xent_with_accuracy
@@ -18,15 +19,16 @@ from simclr.optim import build_optimizer, warmup_cosine
 class SimCLR(L.LightningModule):
     """Pull two views of an image together, push all other images of the batch away.
 
-    With `loss.clusters`, linear heads besides put representations into clusters, of which those of
-    the two views should tell as much as they can about each other.
+    With `clustering`, linear heads besides put representations into clusters, of which those of
+    the two views should tell as much as they can about each other (Ji et al. 2019).
 
     Args:
         encoder: what is kept.
         head: projection head, what is thrown away.
-        loss: temperature and variant, and the clusters.
+        loss: temperature and variant.
         optimizer: algorithm, learning rate and schedule.
         total_steps: length of the schedule.
+        clustering: its heads and their weight are used; None for contrastive learning alone.
         log_every_n_steps: steps between two of which loss and accuracy are logged.
     """
 
@@ -37,14 +39,15 @@ class SimCLR(L.LightningModule):
         loss: LossConfig,
         optimizer: OptimizerConfig,
         total_steps: int,
+        clustering: ClusteringConfig | None = None,
         log_every_n_steps: int = 1,
     ) -> None:
         super().__init__()
         self.encoder = encoder
         self.head = head
-        count = sum(loss.clusters)
-        self.cluster_heads = nn.Linear(encoder.dim, count) if count else None
+        self.cluster_heads = nn.Linear(encoder.dim, sum(clustering.heads)) if clustering else None
         self.loss_config = loss
+        self.clustering_config = clustering
         self.optimizer_config = optimizer
         self.total_steps = total_steps
         self.log_every_n_steps = log_every_n_steps
@@ -67,18 +70,18 @@ class SimCLR(L.LightningModule):
             )
         else:
             loss = nt_xent(z0, z1, temperature, **options)
-        if self.cluster_heads is not None:
-            information = self._information(self.cluster_heads(representations))
-            loss = loss - self.loss_config.cluster_weight * information
+        if self.clustering_config and self.cluster_heads is not None:
+            logits = self.cluster_heads(representations)
+            information = self._information(logits.split(self.clustering_config.heads, dim=1))
+            loss = loss - self.clustering_config.weight * information
             metrics["cluster_information"] = information.detach()
         if self._is_to_log():
             self.log_dict({"loss": loss.detach(), **metrics}, sync_dist=True, logger=False)
         return {"loss": loss, "projections": projections.detach()}
 
-    def _information(self, logits: Tensor) -> Tensor:
-        """What the clusters of two views share, in nats, mean over the heads; logits (2B, sum)."""
-        heads = logits.T.split(self.loss_config.clusters)
-        padded = pad_sequence(list(heads), batch_first=True, padding_value=-torch.inf)
+    def _information(self, heads: Sequence[Tensor]) -> Tensor:
+        """What the clusters of two views share, in nats, mean over heads of logits (2B, K)."""
+        padded = pad_sequence([head.T for head in heads], True, padding_value=-torch.inf)
         p0, p1 = padded.softmax(1, dtype=torch.float32).mT.chunk(2, dim=1)
         return -information_loss(p0, p1, gather=self.trainer.world_size > 1).mean()
 

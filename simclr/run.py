@@ -26,7 +26,7 @@ from simclr.tasks.classify import (
     supervised,
 )
 from simclr.tasks.job import Features, Job, given_encoder
-from simclr.tasks.pretrain import pretrain
+from simclr.tasks.pretrain import pretrain, views
 from simclr.tasks.semi_supervised import label_spread, self_train
 from simclr.tensorboard import add_figures, add_result
 
@@ -129,9 +129,8 @@ def _images(config: Config, splits: Splits) -> int:
         batch = min(settings.batch_size, images)
         return settings.max_epochs * (images // batch) * batch
 
-    batch = config.data.batch_size
     processes = world_size(config.trainer.devices, config.trainer.num_nodes)
-    pretraining = 2 * config.trainer.max_epochs * (len(splits.unlabelled) // batch) * batch
+    pretraining = views(config, len(splits.unlabelled))
     match config.task:
         case "benchmark":
             draws = -(-len(splits.draws(config.labels)) // processes)  # which the processes share

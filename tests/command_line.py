@@ -26,6 +26,7 @@ TINY = (
     *("trainer.accelerator=cpu", "trainer.devices=1", "trainer.max_epochs=1"),
     *("finetune.max_epochs=12", "supervised.max_epochs=12", "self_train.batch_size=32"),
     "probe.every_steps=5",
+    *("clustering.max_epochs=0", "clustering.batch_size=64"),
     *("augment.rotation=20", "encoder.channels=[4,8,8,16]", "head.hidden=[16]", "head.dim=16"),
 )
 

@@ -47,11 +47,12 @@ def as_torchrun_would(rank: int, world_size: int) -> None:
     os.environ |= {"WORLD_SIZE": str(world_size), "LOCAL_WORLD_SIZE": str(world_size)}
 
 
-@pytest.mark.parametrize(("world_size", "clusters"), [(2, [30, 10]), (3, [])])
+@pytest.mark.parametrize(("world_size", "clustered"), [(2, 1), (3, 0)])
 def test_the_weights_after_five_steps_are_those_of_one_process(
-    world_size: int, clusters: list[int], tmp_path: Path
+    world_size: int, clustered: int, tmp_path: Path
 ) -> None:
-    settings = (*FIVE_STEPS, *SHARED, f"loss.clusters={clusters}", f"output_dir={tmp_path}")
+    stages = ("clustering.batch_size=24", f"clustering.max_epochs={clustered}")
+    settings = (*FIVE_STEPS, *SHARED, *stages, f"output_dir={tmp_path}")
     expected, measured = pretrained_here(*settings, "trainer.strategy=auto")
     assert torch.load(tmp_path / "checkpoints/last.ckpt", weights_only=True)["global_step"] == 5
     ranks = run_ranks(pretrained_by_rank, world_size, world_size, *settings)

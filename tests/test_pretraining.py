@@ -11,6 +11,7 @@ from torch import Tensor
 
 from simclr.augment_config import AugmentConfig
 from simclr.config import (
+    ClusteringConfig,
     Config,
     EncoderConfig,
     HeadConfig,
@@ -29,7 +30,7 @@ from simclr.trainer import build_trainer
 from simclr.views import build_views
 
 BATCH = 32
-CLUSTERS = LossConfig(clusters=[4, 7], cluster_weight=0.5)
+CLUSTERS = ClusteringConfig(heads=[4, 7], weight=0.5)
 
 
 @pytest.fixture(scope="module")
@@ -76,11 +77,17 @@ class Record(L.Callback):
             trainer.save_checkpoint(self.path)
 
 
-def module(epochs: int = 1, loss: LossConfig | None = None, lr: float = 4e-3) -> SimCLR:
+def module(
+    epochs: int = 1,
+    loss: LossConfig | None = None,
+    lr: float = 4e-3,
+    clustering: ClusteringConfig | None = None,
+) -> SimCLR:
     torch.manual_seed(0)
     encoder = build_encoder(EncoderConfig(channels=[8, 16, 32], convs_per_stage=1), 1)
     head = build_head(HeadConfig(hidden=[32], dim=16), encoder.dim)
-    return SimCLR(encoder, head, loss or LossConfig(), OptimizerConfig(lr=lr), 4 * epochs)
+    optimizer = OptimizerConfig(lr=lr)
+    return SimCLR(encoder, head, loss or LossConfig(), optimizer, 4 * epochs, clustering)
 
 
 def fit(
@@ -122,7 +129,7 @@ def test_the_loss_is_nt_xent_of_the_projections(images: Tensor, decoupled: bool)
 
 def test_every_head_of_clusters_adds_the_information_that_two_views_share(images: Tensor) -> None:
     record = Record()
-    trainer = fit(module(loss=CLUSTERS), images, record)
+    trainer = fit(module(clustering=CLUSTERS), images, record)
     for projections, logits, loss in zip(
         record.projections, record.clusters, record.losses, strict=True
     ):
@@ -135,7 +142,7 @@ def test_every_head_of_clusters_adds_the_information_that_two_views_share(images
 
 
 def test_views_come_to_share_clusters(images: Tensor) -> None:
-    short, long = module(loss=CLUSTERS), module(epochs=8, loss=CLUSTERS, lr=1e-2)
+    short, long = module(clustering=CLUSTERS), module(epochs=8, clustering=CLUSTERS, lr=1e-2)
     first = fit(short, images, Record()).callback_metrics["cluster_information"]
     last = fit(long, images, Record(), epochs=8).callback_metrics["cluster_information"]
     assert last > first + 0.1
@@ -161,9 +168,9 @@ def test_the_learning_rate_changes_at_every_step(images: Tensor) -> None:
     assert record.rates[-1] == pytest.approx(0, abs=1e-9)
 
 
-@pytest.mark.parametrize("loss", [LossConfig(), CLUSTERS], ids=["alone", "clusters"])
-def test_encoder_and_heads_all_move(images: Tensor, loss: LossConfig) -> None:
-    model = module(loss=loss)
+@pytest.mark.parametrize("clustering", [None, CLUSTERS], ids=["alone", "clusters"])
+def test_encoder_and_heads_all_move(images: Tensor, clustering: ClusteringConfig | None) -> None:
+    model = module(clustering=clustering)
     before = {name: value.clone() for name, value in model.state_dict().items()}
     fit(model, images, Record())
     after = model.state_dict()
@@ -193,8 +200,8 @@ def test_bf16_computes_the_loss_in_float32(images: Tensor) -> None:
 def test_every_precision_is_finite_at_the_lowest_temperature(
     precision: str, images: Tensor
 ) -> None:
-    loss = LossConfig(temperature=0.01, clusters=[30])
-    model, record = module(loss=loss), Record()
+    loss = LossConfig(temperature=0.01)
+    model, record = module(loss=loss, clustering=CLUSTERS), Record()
     fit(model, images, record, precision=precision)
     assert all(math.isfinite(loss) for loss in record.losses)
     assert all(torch.isfinite(parameter).all() for parameter in model.parameters())
@@ -220,7 +227,7 @@ def test_a_resumed_training_ends_as_one_that_never_stopped(
     images: Tensor, tmp_path: Path, step: int
 ) -> None:
     """Stopped in the first epoch, at its end, and in the second."""
-    whole, resumed = module(epochs=2, loss=CLUSTERS), module(epochs=2, loss=CLUSTERS)
+    whole, resumed = module(epochs=2, clustering=CLUSTERS), module(epochs=2, clustering=CLUSTERS)
     path = tmp_path / "stopped.ckpt"
     record, rest = Record(save_at=step, path=path), Record()
     fit(whole, images, record, epochs=2)

@@ -19,6 +19,10 @@ from simclr.callbacks.progress import Progress
 
 TASKS = {  # an epoch of pretraining has 7 steps, one of the others has 1
     "pretrain": ("task=pretrain", "trainer.max_epochs=3", "trainer.checkpoint_seconds=0"),
+    "clustering": (
+        *("task=pretrain", "trainer.max_epochs=1", "clustering.max_epochs=2"),  # 7 and 6 steps
+        "trainer.checkpoint_seconds=0",
+    ),
     "supervised": ("task=supervised", "trainer.max_epochs=12"),
     "benchmark": ("labels.draws=2", "finetune.max_epochs=5", "supervised.max_epochs=5"),
     "semi-supervised": ("labels.draws=2", "methods=[linear_eval,label_spread,self_train]"),
@@ -90,6 +94,9 @@ def at_step(number: int, event: Callable[[], None]) -> Callable[..., None]:
         ("pretrain", 3, signal.SIGTERM),
         ("pretrain", 7, signal.SIGINT),
         ("pretrain", 21, signal.SIGTERM),
+        ("clustering", 7, signal.SIGTERM),
+        ("clustering", 9, signal.SIGINT),
+        ("clustering", 13, signal.SIGTERM),
         ("supervised", 5, signal.SIGINT),
         ("supervised", 12, signal.SIGTERM),
         ("finetune", 5, signal.SIGINT),
@@ -105,7 +112,7 @@ def test_told_to_stop_it_leaves_what_goes_on_as_if_never_stopped(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """In the middle of an epoch, at its end, after the last step."""
+    """In the middle of an epoch, at its end, after the last step, in either stage."""
     arguments = (*TINY, *tasks[task], "output_dir=made")
     with monkeypatch.context() as patched:
         stop = at_step(step, lambda: signal.raise_signal(signum))

@@ -1,8 +1,12 @@
-"""Task pretrain: an encoder from unlabelled images."""
+"""Task pretrain: an encoder from unlabelled images, by contrasts and then by clusters, too."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
+import lightning as L
+
+from simclr.callbacks.checkpoints import read_checkpoint
 from simclr.callbacks.clock import Clock
 from simclr.callbacks.collapse import CollapseWarning
 from simclr.callbacks.curves import Curves
@@ -11,6 +15,7 @@ from simclr.callbacks.linear_probe import LinearProbe
 from simclr.callbacks.monitors import Monitors
 from simclr.callbacks.pictures import Pictures
 from simclr.callbacks.stopping import StopSignals
+from simclr.config import ClusteringConfig, Config
 from simclr.data.datamodule import ContrastiveDataModule
 from simclr.data.images import LabelledImages
 from simclr.encoders import Encoder
@@ -18,7 +23,7 @@ from simclr.heads import build_head
 from simclr.optim import scaled_lr
 from simclr.pretraining import SimCLR
 from simclr.probe import fitted_accuracy
-from simclr.ranks import is_first
+from simclr.ranks import is_first, world_size
 from simclr.results import Result, Timing
 from simclr.resume import starting_point
 from simclr.tasks.job import (
@@ -49,57 +54,49 @@ class Pretrained:
     history: Sequence[tuple[float, float]]
 
 
+@dataclass(frozen=True)
+class Stage:
+    """A training of the encoder by views, with an optimiser and a schedule of its own.
+
+    `clustering` is None in the first stage, which is contrastive learning alone.
+    """
+
+    name: str
+    max_epochs: int
+    batch_size: int
+    lr: float
+    clustering: ClusteringConfig | None = None
+
+
+def stages(config: Config, images: int) -> list[Stage]:
+    """Those of a pretraining on so many images, one after the other."""
+    batch = config.data.batch_size
+    lr = scaled_lr(config.optimizer, batch)
+    first = Stage("pretraining", config.trainer.max_epochs, batch, lr)
+    second = config.clustering
+    if not second.max_epochs:
+        return [first]
+    processes = world_size(config.trainer.devices, config.trainer.num_nodes)
+    batch = min(second.batch_size, images // processes * processes)
+    return [first, Stage("clustering", second.max_epochs, batch, second.lr, second)]
+
+
 def pretrain(job: Job) -> Pretrained:
-    """Train an encoder with SimCLR on the unlabelled images and save it in the job's folder."""
+    """Train an encoder on the unlabelled images and save it in the job's folder."""
     config, splits = job.config, job.splits
     encoder = given_encoder(job)
-    data = ContrastiveDataModule(
-        splits.unlabelled, build_views(config.augment), config.data.batch_size, config.seed
-    )
-    steps = config.trainer.max_epochs * len(data.train_dataloader())
-    module = SimCLR(
-        encoder,
-        build_head(config.head, encoder.dim),
-        config.loss,
-        replace(config.optimizer, lr=scaled_lr(config.optimizer, config.data.batch_size)),
-        total_steps=steps,
-        log_every_n_steps=config.trainer.log_every_n_steps,
-    )
     chosen = splits.draw(config.labels.per_class, config.labels.seed)
-    labelled = splits.train.select(chosen)
     clock = Clock()
-    probe = _probe(job, encoder, labelled, clock)
-    views_per_step = 2 * config.data.batch_size
-    every = config.trainer.log_every_n_steps
-    curves = ["loss", "contrastive_accuracy"]
-    if config.loss.clusters:
-        curves.append("cluster_information")
-    seen = (splits.val or splits.train).sample(PICTURED)
-    trainer = build_trainer(
-        config,
-        max_epochs=config.trainer.max_epochs,
-        callbacks=[
-            clock,
-            job.progress,
-            *probe,
-            Curves(clock, every, views_per_step, *curves),
-            *([Monitors(clock, config.probe.every_steps)] if config.probe.every_steps else []),
-            Pictures(encoder, clock, data.views, seen, splits.classes),
-            FiniteLoss(
-                f"loss.temperature={config.loss.temperature:g}; choose a lower optimizer.lr "
-                "or a higher loss.temperature"
-            ),
-            CollapseWarning(first_step=int(config.optimizer.warmup * steps)),
-            StopSignals(),
-            checkpoints(job),
-        ],
-        logger=build_logger(config.logger, job.folder),
-        checkpointing=True,
-    )
-    job.progress.say(decisions(trainer))
+    probe = _probe(job, encoder, splits.train.select(chosen), clock)
+    todo = stages(config, len(splits.unlabelled))
     start = starting_point(config, job.folder)
-    with job.progress.stage(f"pretraining, seed {config.seed}", views_per_step):
-        trainer.fit(module, data, ckpt_path=start, weights_only=True)
+    if start is not None and _is_of_clustering(start):
+        todo = todo[1:]
+    trainer = None
+    for stage in todo:
+        trainer = _train(job, stage, encoder, clock, probe, start)
+        start = None
+    assert trainer is not None
     metrics = logged(trainer)
     metrics.pop("probe_accuracy", None)
     if is_first():
@@ -109,10 +106,79 @@ def pretrain(job: Job) -> Pretrained:
         metrics["val_accuracy"] = fitted_accuracy(
             features.norm, features.train(chosen), features.val, config.probe.l2
         )
-    timing = Timing(clock.seconds, views_per_step * trainer.global_step / clock.seconds)
+    timing = Timing(clock.seconds, views(config, len(splits.unlabelled)) / clock.seconds)
     labels = labels_of(job, config.labels.seed)
     result = Result("pretrain", config.seed, metrics, labels, 0, timing)
     return Pretrained(encoder.eval(), features, result, probe[0].history if probe else [])
+
+
+def views(config: Config, images: int) -> int:
+    """How many views a pretraining on so many images puts through the encoder."""
+    return sum(
+        2 * stage.max_epochs * (images // stage.batch_size) * stage.batch_size
+        for stage in stages(config, images)
+    )
+
+
+def _train(
+    job: Job,
+    stage: Stage,
+    encoder: Encoder,
+    clock: Clock,
+    probe: list[LinearProbe],
+    start: Path | None,
+) -> L.Trainer:
+    config, splits = job.config, job.splits
+    if stage.clustering:
+        L.seed_everything(config.seed + 1, verbose=False)  # also where the first stage was skipped
+    data = ContrastiveDataModule(
+        splits.unlabelled, build_views(config.augment), stage.batch_size, config.seed
+    )
+    steps = stage.max_epochs * len(data.train_dataloader())
+    module = SimCLR(
+        encoder,
+        build_head(config.head, encoder.dim),
+        config.loss,
+        replace(config.optimizer, lr=stage.lr),
+        total_steps=steps,
+        clustering=stage.clustering,
+        log_every_n_steps=config.trainer.log_every_n_steps,
+    )
+    views_per_step = 2 * stage.batch_size
+    every = config.trainer.log_every_n_steps
+    curves = ["loss", "contrastive_accuracy", *(["cluster_information"] * bool(stage.clustering))]
+    seen = (splits.val or splits.train).sample(PICTURED)
+    trainer = build_trainer(
+        config,
+        max_epochs=stage.max_epochs,
+        callbacks=[
+            clock,
+            job.progress,
+            *probe,
+            Curves(clock, every, views_per_step, *curves),
+            *([Monitors(clock, config.probe.every_steps)] if config.probe.every_steps else []),
+            Pictures(encoder, clock, data.views, seen, splits.classes),
+            FiniteLoss(
+                f"loss.temperature={config.loss.temperature:g}; choose a lower "
+                f"{'clustering' if stage.clustering else 'optimizer'}.lr "
+                "or a higher loss.temperature"
+            ),
+            CollapseWarning(first_step=int(config.optimizer.warmup * steps)),
+            StopSignals(),
+            checkpoints(job),
+        ],
+        logger=build_logger(config.logger, job.folder, "clustering" if stage.clustering else ""),
+        checkpointing=True,
+    )
+    if not stage.clustering:
+        job.progress.say(decisions(trainer))
+    with job.progress.stage(f"{stage.name}, seed {config.seed}", views_per_step):
+        trainer.fit(module, data, ckpt_path=start, weights_only=True)
+    return trainer
+
+
+def _is_of_clustering(checkpoint: Path) -> bool:
+    return "cluster_heads.weight" in read_checkpoint(checkpoint)["state_dict"]
 
 
 def _probe(job: Job, encoder: Encoder, labelled: LabelledImages, clock: Clock) -> list[LinearProbe]:
