@@ -67,12 +67,18 @@ def starting_point(config: Config, folder: Path) -> Path | None:
     path = newest_checkpoint(folder) if config.checkpoint == AUTO else Path(config.checkpoint)
     if path is not None:
         try:
-            before = read_checkpoint(path)["config"]
+            checkpoint = read_checkpoint(path)
         except SimclrError as error:
             raise SimclrError(f"checkpoint={error}") from error
-        longer = set() if config.checkpoint == AUTO else {"trainer.max_epochs"}
-        same_settings(before, asdict(config), str(path), MAY_CHANGE | longer)
+        settled = config.checkpoint == AUTO or is_of_clustering(checkpoint)
+        longer = set() if settled else {"trainer.max_epochs"}
+        same_settings(checkpoint["config"], asdict(config), str(path), MAY_CHANGE | longer)
     return path
+
+
+def is_of_clustering(checkpoint: Mapping[str, Any]) -> bool:
+    """Whether it is of the second stage of a pretraining, so that the first is over."""
+    return "cluster_heads.weight" in checkpoint["state_dict"]
 
 
 def same_settings(

@@ -26,7 +26,7 @@ from simclr.tasks.classify import (
     supervised,
 )
 from simclr.tasks.job import Features, Job, given_encoder
-from simclr.tasks.pretrain import pretrain, views
+from simclr.tasks.pretrain import count_views, pretrain
 from simclr.tasks.semi_supervised import label_spread, self_train
 from simclr.tensorboard import add_figures, add_result
 
@@ -130,7 +130,7 @@ def _images(config: Config, splits: Splits) -> int:
         return settings.max_epochs * (images // batch) * batch
 
     processes = world_size(config.trainer.devices, config.trainer.num_nodes)
-    pretraining = views(config, len(splits.unlabelled))
+    pretraining = count_views(config, len(splits.unlabelled))
     match config.task:
         case "benchmark":
             draws = -(-len(splits.draws(config.labels)) // processes)  # which the processes share

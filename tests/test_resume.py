@@ -231,6 +231,17 @@ def test_other_settings_are_refused(whole: Whole, tmp_path: Path) -> None:
     assert train(*given, "trainer.max_epochs=4", folder=tmp_path).status == 0
 
 
+def test_the_first_stage_is_not_longer_once_the_second_has_begun(
+    whole: Whole, tmp_path: Path
+) -> None:
+    """Its checkpoint could not make good the epochs that the first stage lacks."""
+    path = whole("clustering") / "checkpoints" / "last.ckpt"
+    longer = (*TASKS["clustering"], "trainer.max_epochs=2", f"checkpoint={path}")
+    refused = train(*TINY, *longer, "output_dir=made", folder=tmp_path)
+    assert refused.status == 1
+    assert "  trainer.max_epochs=2: was 1" in refused.err
+
+
 # Checkpoints that are damaged, or worse
 
 

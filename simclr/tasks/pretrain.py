@@ -25,7 +25,7 @@ from simclr.pretraining import SimCLR
 from simclr.probe import fitted_accuracy
 from simclr.ranks import is_first, world_size
 from simclr.results import Result, Timing
-from simclr.resume import starting_point
+from simclr.resume import is_of_clustering, starting_point
 from simclr.tasks.job import (
     Features,
     Job,
@@ -90,14 +90,12 @@ def pretrain(job: Job) -> Pretrained:
     probe = _probe(job, encoder, splits.train.select(chosen), clock)
     todo = stages(config, len(splits.unlabelled))
     start = starting_point(config, job.folder)
-    if start is not None and _is_of_clustering(start):
+    if start is not None and is_of_clustering(read_checkpoint(start)):
         todo = todo[1:]
-    trainer = None
+    metrics: dict[str, float] = {}
     for stage in todo:
-        trainer = _train(job, stage, encoder, clock, probe, start)
+        metrics = _train(job, stage, encoder, clock, probe, start)
         start = None
-    assert trainer is not None
-    metrics = logged(trainer)
     metrics.pop("probe_accuracy", None)
     if is_first():
         save_encoder(job.folder / "encoder.safetensors", encoder, config.encoder, splits.shape[0])
@@ -106,13 +104,13 @@ def pretrain(job: Job) -> Pretrained:
         metrics["val_accuracy"] = fitted_accuracy(
             features.norm, features.train(chosen), features.val, config.probe.l2
         )
-    timing = Timing(clock.seconds, views(config, len(splits.unlabelled)) / clock.seconds)
+    timing = Timing(clock.seconds, count_views(config, len(splits.unlabelled)) / clock.seconds)
     labels = labels_of(job, config.labels.seed)
     result = Result("pretrain", config.seed, metrics, labels, 0, timing)
     return Pretrained(encoder.eval(), features, result, probe[0].history if probe else [])
 
 
-def views(config: Config, images: int) -> int:
+def count_views(config: Config, images: int) -> int:
     """How many views a pretraining on so many images puts through the encoder."""
     return sum(
         2 * stage.max_epochs * (images // stage.batch_size) * stage.batch_size
@@ -127,7 +125,12 @@ def _train(
     clock: Clock,
     probe: list[LinearProbe],
     start: Path | None,
-) -> L.Trainer:
+) -> dict[str, float]:
+    """Train the encoder in place, from a checkpoint of this stage if there is one.
+
+    Returns:
+        What was logged last.
+    """
     config, splits = job.config, job.splits
     if stage.clustering:
         L.seed_everything(config.seed + 1, verbose=False)  # also where the first stage was skipped
@@ -174,11 +177,7 @@ def _train(
         job.progress.say(decisions(trainer))
     with job.progress.stage(f"{stage.name}, seed {config.seed}", views_per_step):
         trainer.fit(module, data, ckpt_path=start, weights_only=True)
-    return trainer
-
-
-def _is_of_clustering(checkpoint: Path) -> bool:
-    return "cluster_heads.weight" in read_checkpoint(checkpoint)["state_dict"]
+    return logged(trainer)
 
 
 def _probe(job: Job, encoder: Encoder, labelled: LabelledImages, clock: Clock) -> list[LinearProbe]:
