@@ -10,7 +10,7 @@ from simclr.callbacks.clock import Clock
 from simclr.embedding_metrics import alignment, embedding_sd, uniformity
 from simclr.tensorboard import log_scalars, writer_of
 
-BINS = 64  # of a histogram; TensorBoard's own 1500 take far longer to fill
+BINS = 64  # of a histogram; TensorBoard's own are many more, and take longer to fill
 
 
 class Monitors(L.Callback):

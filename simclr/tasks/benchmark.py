@@ -38,7 +38,7 @@ from simclr.tensorboard import add_figures
 from simclr.views import build_views
 from simclr.weights import load_classifier, load_encoder
 
-MAP_IMAGES = 1_000  # of those shown: twice as many take t-SNE three times as long
+MAP_IMAGES = 1_000  # of those shown: t-SNE takes ever longer per image
 
 
 @dataclass(frozen=True)
