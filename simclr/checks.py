@@ -40,7 +40,12 @@ CHOICES: dict[str, tuple[str | None, ...]] = {
 GIVEN_AN_ENCODER = ("linear_eval", "finetune", "label_spread", "self_train")
 
 METHODS = (
-    *("linear_eval", "finetune", "supervised", "random_encoder", "label_spread", "self_train"),
+    "linear_eval",
+    "finetune",
+    "supervised",
+    "random_encoder",
+    "label_spread",
+    "self_train",
 )
 
 AT_LEAST: dict[str, float] = {
@@ -253,12 +258,12 @@ def _processes(config: Config) -> Iterator[str]:
             "machine, else it waits for ever"
         )
     processes = world_size(trainer.devices, trainer.num_nodes)
-    for key in ("data.batch_size", "clustering.batch_size"):
+    shared = ["data.batch_size"] if config.task in ("benchmark", "pretrain") else []
+    if shared and config.clustering.max_epochs:
+        shared.append("clustering.batch_size")
+    for key in shared:
         batch = _get(config, key)
-        if key == "clustering.batch_size" and not config.clustering.max_epochs:
-            continue
-        shared = config.task in ("benchmark", "pretrain") and min(batch, processes) > 0
-        if shared and batch % processes:
+        if min(batch, processes) > 0 and batch % processes:
             yield (
                 f"{key}={batch}: must be a multiple of the {processes} processes that share a batch"
             )

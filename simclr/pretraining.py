@@ -81,7 +81,9 @@ class SimCLR(L.LightningModule):
 
     def _information(self, heads: Sequence[Tensor]) -> Tensor:
         """What the clusters of two views share, in nats, mean over heads of logits (2B, K)."""
-        padded = pad_sequence([head.T for head in heads], True, padding_value=-torch.inf)
+        padded = pad_sequence(
+            [head.T for head in heads], batch_first=True, padding_value=-torch.inf
+        )
         p0, p1 = padded.softmax(1, dtype=torch.float32).mT.chunk(2, dim=1)
         return -information_loss(p0, p1, gather=self.trainer.world_size > 1).mean()
 

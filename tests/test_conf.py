@@ -191,10 +191,7 @@ def test_no_number_may_be_nan_or_infinite(key: str) -> None:
         (["loss.temperature=0"], "loss.temperature=0.0: must be at least 0.01"),
         (["optimizer.warmup=1"], "optimizer.warmup=1.0: must be at least 0 and below 1"),
         (["clustering.heads=[30,1]"], "clustering.heads=[30, 1]: needs one head or more, "),
-        (
-            ["clustering.heads=[]"],
-            "clustering.heads=[]: needs one head or more, ",
-        ),
+        (["clustering.heads=[]"], "clustering.heads=[]: needs one head or more, "),
         (["clustering.weight=-1"], "clustering.weight=-1.0: must be at least 0"),
         (["augment.flip=2"], "augment.flip=2: must be between 0 and 1"),
         (["augment.scale=[2,1]"], "augment.scale=[2.0, 1.0]: must be [min, max], 0 < min <= max"),
