@@ -20,6 +20,7 @@ from typing import Any
 from measuring import markdown, quartiles, write_report
 from turns import Loop
 
+ONE_EPOCH = ("trainer.max_epochs=1", "clustering.max_epochs=1")
 TRAIN = str(Path(__file__).parent.parent / "train.py")
 
 
@@ -44,7 +45,7 @@ def first_step_seconds(overrides: Sequence[str]) -> float:
 def benchmark(overrides: Sequence[str]) -> dict[str, float]:
     """Seconds of `train.py` outside its pretraining, and its peak resident size."""
     with tempfile.TemporaryDirectory() as folder:
-        command = [TRAIN, "trainer.max_epochs=1", *overrides, f"output_dir={folder}"]
+        command = [TRAIN, *ONE_EPOCH, *overrides, f"output_dir={folder}"]
         start = time.perf_counter()
         process = subprocess.Popen([sys.executable, *command], stdout=subprocess.DEVNULL)
         _, status, usage = os.wait4(process.pid, 0)

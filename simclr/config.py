@@ -62,7 +62,7 @@ class LossConfig:
 class ClusteringConfig:
     """The second stage of pretraining: two views of an image should fall into one cluster, too."""
 
-    max_epochs: int = 0  # 0: contrastive learning is all
+    max_epochs: int = 2  # 0: contrastive learning is all
     batch_size: int = 512  # over all devices; clusters need larger batches than contrasts do
     lr: float = 3e-3
     heads: list[int] = field(default_factory=lambda: [30, 30, 30, 30])  # clusters of each

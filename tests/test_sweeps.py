@@ -78,7 +78,7 @@ def test_gpus_are_given_in_turn(launcher: str, job: Job, monkeypatch: pytest.Mon
             "hydra/launcher=joblib: must be basic under torchrun",
         ),
         (
-            ["data.batch_size=256"],
+            ["data.batch_size=256", "clustering.max_epochs=0"],
             {"TORCHELASTIC_RUN_ID": "x", "WORLD_SIZE": "3"},
             "data.batch_size=256: must be a multiple of the 3 processes that share a batch",
         ),

@@ -16,9 +16,10 @@ from safetensors.torch import load_file
 from scipy.stats import t as student_t
 from torch import Tensor
 
+from simclr.batch_norm import measure_batch_norm
 from simclr.callbacks.progress import Progress
-from simclr.config import EncoderConfig
-from simclr.data.splits import Splits
+from simclr.config import DataConfig, EncoderConfig
+from simclr.data.splits import Splits, load_splits
 from simclr.data.synthetic import draw_digits, draw_source
 from simclr.encoders import build_encoder
 from simclr.errors import SimclrError
@@ -105,6 +106,15 @@ def test_results_of_a_pretraining(pretrained: Path) -> None:
     assert (pretrained / "checkpoints" / "last.ckpt").exists()
 
 
+def test_batch_norm_of_a_pretrained_encoder_knows_whole_images(pretrained: Path) -> None:
+    encoder = load_encoder(pretrained / "encoder.safetensors")
+    before = {name: buffer.clone() for name, buffer in encoder.named_buffers()}
+    data = DataConfig(**results(pretrained)["config"]["data"])
+    measure_batch_norm(encoder, load_splits(data).unlabelled)
+    for name, buffer in encoder.named_buffers():
+        assert torch.equal(buffer, before[name]), name
+
+
 def test_results_of_a_benchmark(benchmarked: Path) -> None:
     result = results(benchmarked)
     assert result.keys() >= KEYS
@@ -148,11 +158,13 @@ def test_the_summary_follows_from_the_rows(benchmarked: Path) -> None:
 
 
 def test_the_benchmark_scores_as_each_task_does_alone(benchmarked: Path, tmp_path: Path) -> None:
-    """From the same encoder; the random one is the encoder as pretraining found it."""
+    """From the same encoder; the random one has the weights that pretraining found."""
     L.seed_everything(1, verbose=False)
     config = results(benchmarked)["config"]
     encoder = EncoderConfig(**config["encoder"])
-    save_encoder(tmp_path / "encoder.safetensors", build_encoder(encoder, 1), encoder, 1)
+    random_encoder = build_encoder(encoder, 1)
+    measure_batch_norm(random_encoder, load_splits(DataConfig(**config["data"])).unlabelled)
+    save_encoder(tmp_path / "encoder.safetensors", random_encoder, encoder, 1)
 
     def schedule(method: str) -> list[str]:
         keys = {"max_epochs": "trainer", "batch_size": "data", "lr": "optimizer"}

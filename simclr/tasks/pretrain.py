@@ -6,6 +6,7 @@ from pathlib import Path
 
 import lightning as L
 
+from simclr.batch_norm import measure_batch_norm
 from simclr.callbacks.checkpoints import read_checkpoint
 from simclr.callbacks.clock import Clock
 from simclr.callbacks.collapse import CollapseWarning
@@ -97,6 +98,7 @@ def pretrain(job: Job) -> Pretrained:
         metrics = _train(job, stage, encoder, clock, probe, start)
         start = None
     metrics.pop("probe_accuracy", None)
+    measure_batch_norm(encoder, splits.unlabelled)
     if is_first():
         save_encoder(job.folder / "encoder.safetensors", encoder, config.encoder, splits.shape[0])
     features = Features(encoder, job)
