@@ -107,6 +107,7 @@ UP_TO_ONE = (
     "finetune.augment_strength",
     "supervised.augment_strength",
     "self_train.augment_strength",
+    "clustering.augment_strength",
 )
 
 

@@ -67,6 +67,7 @@ class ClusteringConfig:
     lr: float = 3e-3
     heads: list[int] = field(default_factory=lambda: [30, 30, 30, 30])  # clusters of each
     weight: float = 2.0  # of the clusters' loss, where the contrastive one has 1
+    augment_strength: float = 0.5  # share of what `augment` does to the views of the first stage
 
 
 @dataclass

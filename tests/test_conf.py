@@ -193,6 +193,10 @@ def test_no_number_may_be_nan_or_infinite(key: str) -> None:
         (["clustering.heads=[30,1]"], "clustering.heads=[30, 1]: needs one head or more, "),
         (["clustering.heads=[]"], "clustering.heads=[]: needs one head or more, "),
         (["clustering.weight=-1"], "clustering.weight=-1.0: must be at least 0"),
+        (
+            ["clustering.augment_strength=2"],
+            "clustering.augment_strength=2.0: must be between 0 and 1",
+        ),
         (["augment.flip=2"], "augment.flip=2: must be between 0 and 1"),
         (["augment.scale=[2,1]"], "augment.scale=[2.0, 1.0]: must be [min, max], 0 < min <= max"),
         (["data.channels=2"], "data.channels=2: must be 1 (grey) or 3 (colour)"),

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import lightning as L
 
+from simclr.augment_config import AugmentConfig, milder
 from simclr.batch_norm import measure_batch_norm
 from simclr.callbacks.checkpoints import read_checkpoint
 from simclr.callbacks.clock import Clock
@@ -66,6 +67,7 @@ class Stage:
     max_epochs: int
     batch_size: int
     lr: float
+    augment: AugmentConfig
     clustering: ClusteringConfig | None = None
 
 
@@ -73,13 +75,14 @@ def stages(config: Config, images: int) -> list[Stage]:
     """Those of a pretraining on so many images, one after the other."""
     batch = config.data.batch_size
     lr = scaled_lr(config.optimizer, batch)
-    first = Stage("pretraining", config.trainer.max_epochs, batch, lr)
+    first = Stage("pretraining", config.trainer.max_epochs, batch, lr, config.augment)
     second = config.clustering
     if not second.max_epochs:
         return [first]
     processes = world_size(config.trainer.devices, config.trainer.num_nodes)
     batch = min(second.batch_size, images // processes * processes)
-    return [first, Stage("clustering", second.max_epochs, batch, second.lr, second)]
+    mild = milder(config.augment, second.augment_strength)
+    return [first, Stage("clustering", second.max_epochs, batch, second.lr, mild, second)]
 
 
 def pretrain(job: Job) -> Pretrained:
@@ -137,7 +140,7 @@ def _train(
     if stage.clustering:
         L.seed_everything(config.seed + 1, verbose=False)  # also where the first stage was skipped
     data = ContrastiveDataModule(
-        splits.unlabelled, build_views(config.augment), stage.batch_size, config.seed
+        splits.unlabelled, build_views(stage.augment), stage.batch_size, config.seed
     )
     steps = stage.max_epochs * len(data.train_dataloader())
     module = SimCLR(
