@@ -63,8 +63,8 @@ class ClusteringConfig:
     """The second stage of pretraining: two views of an image should fall into one cluster, too."""
 
     max_epochs: int = 2  # 0: contrastive learning is all
-    batch_size: int = 512  # over all devices; clusters need larger batches than contrasts do
-    lr: float = 3e-3
+    batch_size: int = 256  # over all devices; clusters need larger batches than contrasts do
+    lr: float = 2e-3
     heads: list[int] = field(default_factory=lambda: [30, 30, 30, 30])  # clusters of each
     weight: float = 2.0  # of the clusters' loss, where the contrastive one has 1
     augment_strength: float = 0.5  # share of what `augment` does to the views of the first stage
