@@ -48,7 +48,8 @@ def measure(folders: Sequence[Path], splits: Splits, draws: int) -> list[dict[st
     encoders = [parts(folder / "encoder.safetensors", splits) for folder in folders]
     as_it_is = FeatureNorm(torch.zeros(1), torch.ones(1))
     rows: list[dict[str, Any]] = []
-    for per_class in (*PER_CLASS, None):
+    most = int(splits.train.labels.bincount().min())
+    for per_class in (*(count for count in PER_CLASS if count < most), None):
         chosen = (
             [torch.arange(len(splits.train.labels))]
             if per_class is None

@@ -31,3 +31,17 @@ def test_pretraining_is_measured_beside_the_bare_loop(tmp_path: Path) -> None:
         assert 0 < low <= row["views_per_second"]["median"] <= high
         assert 0 < row["loss"] < 10
         assert row["mib"] > 100
+
+
+def test_accuracy_is_measured_against_the_number_of_labels(
+    pretrained: Path, tmp_path: Path
+) -> None:
+    path, figure = tmp_path / "found.json", tmp_path / "found.png"
+    options = ("--json", str(path), "--figure", str(figure), "--draws", "3")
+    command = [sys.executable, str(BENCHMARKS / "labels.py"), *options, str(pretrained)]
+    subprocess.run([*command, *TINY], check=True, timeout=240)
+    rows = json.loads(path.read_text())["results"]
+    assert [row["per_class"] for row in rows] == [1, 2, 5, 10, None]
+    assert [row["test"]["n"] for row in rows] == [3, 3, 3, 3, 1]
+    assert rows[0]["test"]["mean"] < rows[-1]["test"]["mean"] <= 1
+    assert figure.exists()
