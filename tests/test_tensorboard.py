@@ -52,6 +52,14 @@ def test_curves_of_the_pretraining(main: EventAccumulator) -> None:
     assert sorted(main.Tags()["histograms"]) == ["similarity/negative", "similarity/positive"]
 
 
+@pytest.mark.parametrize(("name", "pairs"), [("positive", 32), ("negative", 32 * 31)])
+def test_histograms_hold_every_similarity(main: EventAccumulator, name: str, pairs: int) -> None:
+    (event,) = main.Histograms(f"similarity/{name}")
+    found = event.histogram_value
+    assert found.num == sum(found.bucket) == pairs
+    assert -1 <= found.min <= found.sum / found.num <= found.max <= 1
+
+
 def test_pictures(main: EventAccumulator) -> None:
     images = {tag: [event.step for event in main.Images(tag)] for tag in main.Tags()["images"]}
     assert images.pop("pictures/views") == [0]

@@ -1,6 +1,6 @@
 """How the embeddings lie on the sphere while the encoder is being pretrained."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import lightning as L
 import torch
@@ -10,7 +10,10 @@ from simclr.callbacks.clock import Clock
 from simclr.embedding_metrics import alignment, embedding_sd, uniformity
 from simclr.tensorboard import log_scalars, writer_of
 
-BINS = 64  # of a histogram; TensorBoard's own are many more, and take longer to fill
+if TYPE_CHECKING:
+    from torch.utils.tensorboard import SummaryWriter
+
+BINS = 64  # of a histogram, from -1 to 1
 
 
 class Monitors(L.Callback):
@@ -43,9 +46,7 @@ class Monitors(L.Callback):
             if (writer := writer_of(trainer)) is not None:
                 positive, negative = similarities(z0, z1)
                 for name, cosines in (("positive", positive), ("negative", negative)):
-                    writer.add_histogram(
-                        f"similarity/{name}", cosines, trainer.global_step, bins=BINS
-                    )
+                    _add_histogram(writer, f"similarity/{name}", cosines, trainer.global_step)
 
 
 def similarities(z0: Tensor, z1: Tensor) -> tuple[Tensor, Tensor]:
@@ -58,3 +59,19 @@ def similarities(z0: Tensor, z1: Tensor) -> tuple[Tensor, Tensor]:
     cosines = torch.nn.functional.normalize(z0) @ torch.nn.functional.normalize(z1).T
     different = ~torch.eye(len(z0), dtype=torch.bool, device=z0.device)
     return cosines.diagonal(), cosines[different]
+
+
+def _add_histogram(writer: "SummaryWriter", name: str, cosines: Tensor, step: int) -> None:
+    """As `add_histogram` does with NumPy, whose threads then keep a core from the next step."""
+    within = cosines.clamp(-1, 1)
+    writer.add_histogram_raw(
+        name,
+        min=float(within.min()),
+        max=float(within.max()),
+        num=len(within),
+        sum=float(within.sum()),
+        sum_squares=float(within.square().sum()),
+        bucket_limits=torch.linspace(-1, 1, BINS + 1)[1:].tolist(),
+        bucket_counts=within.histc(BINS, -1, 1).tolist(),
+        global_step=step,
+    )
