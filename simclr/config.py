@@ -160,7 +160,7 @@ class Config:
     label_spread: LabelSpreadConfig = field(default_factory=LabelSpreadConfig)
     self_train: FineTuneConfig = field(
         default_factory=lambda: FineTuneConfig(
-            max_epochs=2, batch_size=256, lr=1e-3, encoder_lr=1e-3, label_smoothing=0.0
+            max_epochs=4, batch_size=256, lr=1e-3, encoder_lr=1e-3, label_smoothing=0.0
         )
     )
 
