@@ -39,7 +39,7 @@ class AugmentConfig:
 
 
 _SPREADS = (
-    *("rotation", "aspect", "shear", "shift", "elastic", "thickness", "stroke_length"),
+    *("rotation", "aspect", "shear", "shift", "elastic", "thickness"),
     *("gamma", "blur", "noise", "brightness", "contrast", "saturation", "hue"),
 )
 
@@ -70,7 +70,8 @@ _BOUNDS: dict[str, tuple[float, float]] = {
 def milder(config: AugmentConfig, strength: float) -> AugmentConfig:
     """The same changes, `strength` times as far from leaving the image alone (1: as they are).
 
-    Probabilities (`flip`, `grey`, `stroke`) stay: they say how often, not how far.
+    Probabilities (`flip`, `grey`, `stroke`) stay: they say how often, not how far; and so does a
+    stroke's length, because a shorter one no longer crosses a seven.
     """
     spreads = {name: getattr(config, name) * strength for name in _SPREADS}
     crop_area = config.crop_area if strength else None
