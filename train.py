@@ -19,8 +19,9 @@ from simclr.failures import REPORT
 from simclr.ranks import is_first, run_name
 from simclr.sweeps import in_sweep, record_failure, share_machine
 
-# Before torch is loaded: threads that spin while they wait starve a machine with other work to do.
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+# Before torch is loaded: waiting threads spin for some ten microseconds, which spares them most of
+# their sleeps, and not for milliseconds, which starves a machine with other work to do.
+os.environ.setdefault("GOMP_SPINCOUNT", "30000")
 
 asked_for_traceback = os.environ.get("HYDRA_FULL_ERROR", "0")
 register()

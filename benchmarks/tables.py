@@ -1,50 +1,66 @@
-"""Write the tables of README.md anew from the raw results: `python benchmarks/tables.py`.
+"""Write the tables of the documents anew from the raw results: `python benchmarks/tables.py`.
 
-What results/NAME.json holds becomes the table between `<!-- NAME -->` and `<!-- /NAME -->`.
+What results/NAME or results/NAME.json holds becomes the table between `<!-- NAME -->` and
+`<!-- /NAME -->`, wherever that stands.
 """
 
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import ablation
+import labels
 import nt_xent
 import startup
 import throughput
 
 HERE = Path(__file__).parent
+ROOT = HERE.parent
+PAGES = (ROOT / "README.md", HERE / "README.md", ROOT / "docs" / "RESULTS.md")
 TABLES: dict[str, Callable[[Any], str]] = {
     "throughput": throughput.compared_table,
     "scaling": throughput.scaling_table,
     "startup": startup.table,
     "nt_xent": nt_xent.table,
+    "labels": labels.table,
+}
+FOLDERS: dict[str, Callable[[Path], str]] = {
+    "default": lambda folder: (folder / "README.md").read_text().strip(),
+    "record": lambda folder: (folder / "README.md").read_text().strip(),
+    "ablation": ablation.table,
 }
 
 
-def section(name: str) -> str:
+def section(name: str, page: Path) -> str:
     """A table, and what it was measured on."""
+    if name in FOLDERS:
+        return FOLDERS[name](HERE / "results" / name)
     path = HERE / "results" / f"{name}.json"
-    if not path.exists():
-        return "Not measured yet."
     report = json.loads(path.read_text())
     machine, versions = report["machine"], report["versions"]
     line = (
         f"{machine['cpu']}, {machine['threads']} threads, {machine['capability']}, load at the end "
         f"{machine['load']:.1f}; " + ", ".join(" ".join(item) for item in versions.items())
     )
-    return f"{TABLES[name](report['results'])}\n\n{line} ([raw]({path.relative_to(HERE)}))"
+    return (
+        f"{TABLES[name](report['results'])}\n\n{line} ([raw]({os.path.relpath(path, page.parent)}))"
+    )
 
 
-def renewed(text: str) -> str:
-    """The text with all its tables as the raw results have them."""
-    for name in TABLES:
+def renewed(page: Path) -> str:
+    """The text of a page, with all its tables as the raw results have them."""
+    text = page.read_text()
+    for name in (*TABLES, *FOLDERS):
         start, end = f"<!-- {name} -->", f"<!-- /{name} -->"
-        before, _, rest = text.partition(start)
-        _, _, after = rest.partition(end)
-        text = f"{before}{start}\n{section(name)}\n{end}{after}"
+        if start in text:
+            before, _, rest = text.partition(start)
+            _, _, after = rest.partition(end)
+            text = f"{before}{start}\n{section(name, page)}\n{end}{after}"
     return text
 
 
 if __name__ == "__main__":
-    readme = HERE / "README.md"
-    readme.write_text(renewed(readme.read_text()))
+    for page in PAGES:
+        page.write_text(renewed(page))

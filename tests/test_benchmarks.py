@@ -5,15 +5,17 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 import tables
 from command_line import TINY
 
 BENCHMARKS = Path(__file__).parent.parent / "benchmarks"
 
 
-def test_the_readme_holds_the_raw_results() -> None:
-    text = (BENCHMARKS / "README.md").read_text()
-    assert tables.renewed(text) == text
+@pytest.mark.parametrize("page", tables.PAGES, ids=lambda page: page.parent.name)
+def test_documents_hold_the_raw_results(page: Path) -> None:
+    assert tables.renewed(page) == page.read_text()
+    assert "<!-- " in page.read_text()
 
 
 def test_pretraining_is_measured_beside_the_bare_loop(tmp_path: Path) -> None:

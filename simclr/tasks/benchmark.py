@@ -8,7 +8,6 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from simclr.batch_norm import measure_batch_norm
 from simclr.data.images import LabelledImages
 from simclr.errors import SimclrError
 from simclr.ledger import Ledger
@@ -138,9 +137,7 @@ def _classify(
 ) -> list[Result]:
     """Add to the ledger what it lacks; the job `first` keeps the first classifier."""
     config, features = job.config, pretrained.features
-    random_encoder = new_encoder(job)
-    measure_batch_norm(random_encoder, job.splits.unlabelled)
-    random_features = Features(random_encoder, job)
+    random_features = Features(new_encoder(job), job)
     draws = job.splits.draws(config.labels)
     if dist.is_initialized():
         draws = draws[dist.get_rank() :: dist.get_world_size()]
