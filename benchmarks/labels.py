@@ -106,7 +106,7 @@ def figure(rows: Sequence[dict[str, Any]], images: int) -> Figure:
         axis.plot(100, 100 * value, "x", color="0.4")
         axis.annotate(f" {name}", (100, 100 * value), fontsize=8, color="0.4", va="center")
     for count, mean in zip(counts, means, strict=True):
-        axis.text(count, mean + 0.15, f"{mean:.1f}", ha="center", fontsize=8)
+        axis.text(count, mean + 0.5, f"{mean:.1f}", ha="center", fontsize=8)
     axis.set(xscale="log", xlabel="labels", ylabel="test accuracy, % (mean and 95 % interval)")
     axis.spines[["top", "right"]].set_visible(False)
     axis.legend(frameon=False, loc="lower right")

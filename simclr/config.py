@@ -87,7 +87,7 @@ class ProbeConfig:
     """The linear classifier on frozen features."""
 
     l2: float = 3e-3
-    every_steps: int = 50  # look at the encoder during pretraining; 0: never
+    every_steps: int = 100  # look at the encoder during pretraining; 0: never
     images: int = 400  # validation images looked at
 
 
