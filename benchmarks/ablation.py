@@ -57,7 +57,7 @@ def figure(found: Rows) -> Figure:
         axis.errorbar(100 * summary.mean, place, xerr=around, fmt="o", capsize=4, color=colour)
     axis.set_yticks(range(len(found)), [change or "the default" for change, _ in found])
     axis.invert_yaxis()
-    axis.set_xlabel("validation accuracy with 100 labels, % (mean and 95 % interval)")
+    axis.set_xlabel("validation accuracy, % (mean, 95 % interval)")
     axis.spines[["top", "right"]].set_visible(False)
     return drawn
 
