@@ -37,7 +37,7 @@ class EncoderConfig:
     name: str = "cnn"
     model: str | None = None  # timm: its name there
     channels: list[int] = field(default_factory=lambda: [16, 32, 64, 128])  # cnn: one per stage
-    convs_per_stage: int = 2  # cnn
+    convs_per_stage: int = 1  # cnn
     weights: str | None = None  # an encoder.safetensors to start from
 
 
@@ -45,7 +45,7 @@ class EncoderConfig:
 class HeadConfig:
     """The projection head between representation and loss; discarded after pretraining."""
 
-    hidden: list[int] = field(default_factory=lambda: [256])
+    hidden: list[int] = field(default_factory=list)  # widths; none: a linear map
     dim: int = 128
 
 
