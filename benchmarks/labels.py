@@ -91,7 +91,7 @@ def table(rows: Sequence[dict[str, Any]]) -> str:
 
 
 def figure(rows: Sequence[dict[str, Any]], images: int) -> Figure:
-    """Error against number of labels, both on logarithmic scales, with the original project's."""
+    """Accuracy against number of labels, on a logarithmic scale, with the original project's."""
     counts = [10 * row["per_class"] if row["per_class"] else images for row in rows]
     drawn = Figure(figsize=(6.4, 4), layout="constrained", dpi=150)
     axis = drawn.subplots()
