@@ -46,18 +46,22 @@ def table(folder: Path) -> str:
     return markdown(["change", "validation accuracy", "sd", "n", "95 % interval"], lines)
 
 
+def _name(change: str) -> str:
+    return change.replace(", ", "\n") or "the default"
+
+
 def figure(found: Rows) -> Figure:
     """Mean and 95 % interval of each change."""
-    drawn = Figure(figsize=(6.4, 0.35 * len(found) + 1), layout="constrained", dpi=150)
+    drawn = Figure(figsize=(6.4, 0.4 * len(found) + 1), layout="constrained", dpi=150)
     axis = drawn.subplots()
     for place, (change, summary) in enumerate(found):
         low, high = summary.ci95 or (summary.mean, summary.mean)
         around = [[100 * (summary.mean - low)], [100 * (high - summary.mean)]]
         colour = "C0" if change else "C1"
         axis.errorbar(100 * summary.mean, place, xerr=around, fmt="o", capsize=4, color=colour)
-    axis.set_yticks(range(len(found)), [change or "the default" for change, _ in found])
+    axis.set_yticks(range(len(found)), [_name(change) for change, _ in found], fontsize=8)
     axis.invert_yaxis()
-    axis.set_xlabel("validation accuracy, % (mean, 95 % interval)")
+    axis.set_xlabel("validation accuracy, %: mean and 95 % interval")
     axis.spines[["top", "right"]].set_visible(False)
     return drawn
 
