@@ -28,7 +28,8 @@ TINY = (
     *("self_train.max_epochs=2", "self_train.batch_size=32"),
     "probe.every_steps=5",
     *("clustering.max_epochs=0", "clustering.batch_size=64"),
-    *("augment.rotation=20", "encoder.channels=[4,8,8,16]", "head.hidden=[16]", "head.dim=16"),
+    *("encoder.channels=[4,8,8,16]", "encoder.convs_per_stage=2"),
+    *("augment.rotation=20", "head.hidden=[16]", "head.dim=16"),
 )
 
 
