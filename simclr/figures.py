@@ -65,7 +65,7 @@ def mistakes_figure(
     axes = figure.subplots(lines, 10, squeeze=False).flatten()
     for axis in axes:
         axis.set_axis_off()
-    for axis, index in zip(axes, shown, strict=False):
+    for axis, index in zip(axes[: len(shown)], shown, strict=True):
         guess, truth = classes[int(predicted[index])], classes[int(labels[index])]
         picture = images[index].permute(1, 2, 0).squeeze(-1).numpy()
         axis.imshow(picture, cmap="gray", vmin=0, vmax=255, interpolation="nearest")
