@@ -85,7 +85,7 @@ AT_LEAST: dict[str, float] = {
     "self_train.max_epochs": 1,
     "self_train.batch_size": 1,
     "self_train.lr": 0,
-    "self_train.encoder_lr": 0,
+    "self_train.label_weight": 0,
     "trainer.max_epochs": 1,
     "trainer.num_nodes": 1,
     "trainer.log_every_n_steps": 1,
@@ -99,7 +99,6 @@ BELOW_ONE = (
     "optimizer.warmup",
     "finetune.label_smoothing",
     "supervised.label_smoothing",
-    "self_train.label_smoothing",
     "label_spread.alpha",
 )
 

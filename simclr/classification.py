@@ -1,6 +1,7 @@
-"""Classification with few labels: linear evaluation of a frozen encoder, and fine-tuning."""
+"""Classification with few labels: linear evaluation, fine-tuning, and self-training."""
 
 import lightning as L
+import torch
 import torch.nn.functional as F
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
@@ -8,6 +9,7 @@ from torchmetrics.classification import MulticlassAccuracy, MulticlassConfusionM
 
 from simclr.classifier import Classifier
 from simclr.config import OptimizerConfig
+from simclr.mutual_information import information_loss
 from simclr.optim import build_optimizer, warmup_cosine
 
 
@@ -70,8 +72,58 @@ class LinearEval(_Classification):
         """None: the training step is a solver of its own."""
 
 
-class FineTune(_Classification):
-    """All weights move: the encoder and the linear layer, each with its own learning rate.
+class _AllWeights(_Classification):
+    """What fine-tuning and self-training share: all weights move.
+
+    Args:
+        classifier: encoder and linear layer.
+        optimizer: algorithm and schedule; its `lr` is the linear layer's.
+        encoder_lr: peak learning rate of the encoder.
+        total_steps: length of the schedule.
+        log_every_n_steps: steps between two of which the loss is logged, as is the last.
+    """
+
+    def __init__(
+        self,
+        classifier: Classifier,
+        optimizer: OptimizerConfig,
+        encoder_lr: float,
+        total_steps: int,
+        log_every_n_steps: int = 1,
+    ) -> None:
+        super().__init__(classifier.requires_grad_(True))
+        self.optimizer_config = optimizer
+        self.encoder_lr = encoder_lr
+        self.total_steps = total_steps
+        self.log_every_n_steps = log_every_n_steps
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Float images (B, C, H, W) in [0, 1] to logits."""
+        logits: Tensor = self.classifier(images)
+        return logits
+
+    def log_training(self, batch_size: int, **metrics: Tensor) -> None:
+        """Log every so many steps, as Lightning takes its time to log, and at the last."""
+        step = self.trainer.global_step + 1
+        if step % self.log_every_n_steps == 0 or step == self.total_steps:
+            detached = {name: value.detach() for name, value in metrics.items()}
+            self.log_dict(detached, batch_size=batch_size, logger=False)
+
+    def configure_optimizers(self) -> OptimizerLRScheduler:
+        config = self.optimizer_config
+        optimizer = build_optimizer(
+            config,
+            [(self.classifier.encoder, self.encoder_lr), (self.classifier.linear, config.lr)],
+        )
+        schedule = warmup_cosine(optimizer, self.total_steps, config.warmup)
+        return {
+            "optimizer": optimizer,
+            "lr_scheduler": {"scheduler": schedule, "interval": "step"},
+        }
+
+
+class FineTune(_AllWeights):
+    """Train encoder and linear layer on labelled images, each with its own learning rate.
 
     Args:
         classifier: pretrained, or with random weights for the supervised baseline.
@@ -94,13 +146,9 @@ class FineTune(_Classification):
         keep_statistics: bool = False,
         log_every_n_steps: int = 1,
     ) -> None:
-        super().__init__(classifier.requires_grad_(True))
-        self.optimizer_config = optimizer
-        self.encoder_lr = encoder_lr
-        self.total_steps = total_steps
+        super().__init__(classifier, optimizer, encoder_lr, total_steps, log_every_n_steps)
         self.label_smoothing = label_smoothing
         self.keep_statistics = keep_statistics
-        self.log_every_n_steps = log_every_n_steps
         self.train()
 
     def train(self, mode: bool = True) -> "FineTune":
@@ -111,27 +159,49 @@ class FineTune(_Classification):
                     module.eval()
         return self
 
-    def forward(self, images: Tensor) -> Tensor:
-        """Float images (B, C, H, W) in [0, 1] to logits."""
-        logits: Tensor = self.classifier(images)
-        return logits
-
     def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
         images, labels = batch
         loss = F.cross_entropy(self(images), labels, label_smoothing=self.label_smoothing)
-        step = self.trainer.global_step + 1
-        if step % self.log_every_n_steps == 0 or step == self.total_steps:
-            self.log("loss", loss, batch_size=len(labels), logger=False)
+        self.log_training(len(labels), loss=loss)
         return loss
 
-    def configure_optimizers(self) -> OptimizerLRScheduler:
-        config = self.optimizer_config
-        optimizer = build_optimizer(
-            config,
-            [(self.classifier.encoder, self.encoder_lr), (self.classifier.linear, config.lr)],
-        )
-        schedule = warmup_cosine(optimizer, self.total_steps, config.warmup)
-        return {
-            "optimizer": optimizer,
-            "lr_scheduler": {"scheduler": schedule, "interval": "step"},
-        }
+
+class SelfTrain(_AllWeights):
+    """The classes of two views of an unlabelled image should tell of each other all they can.
+
+    That is invariant information clustering (Ji et al. 2019) with the classes as clusters; the
+    cross-entropy of the labelled images, beside it, says which class is which.
+
+    Args:
+        classifier: one that knows the classes already.
+        optimizer: algorithm, learning rate and schedule.
+        total_steps: length of the schedule.
+        label_weight: of the cross-entropy, where the information has 1.
+        log_every_n_steps: steps between two of which the loss is logged, as is the last.
+    """
+
+    def __init__(
+        self,
+        classifier: Classifier,
+        optimizer: OptimizerConfig,
+        total_steps: int,
+        label_weight: float,
+        log_every_n_steps: int = 1,
+    ) -> None:
+        super().__init__(classifier, optimizer, optimizer.lr, total_steps, log_every_n_steps)
+        self.label_weight = label_weight
+        self.train()
+
+    def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
+        """`batch` holds views (2B + M, C, H, W), as `SelfTrainDataModule` makes them, and M labels.
+
+        The first views of B unlabelled images, their second ones, and one of each labelled image.
+        """
+        views, labels = batch
+        logits = self(views)
+        unlabelled, labelled = logits.tensor_split([len(views) - len(labels)])
+        p0, p1 = unlabelled.softmax(1, dtype=torch.float32).chunk(2)
+        information = -information_loss(p0, p1)
+        loss = self.label_weight * F.cross_entropy(labelled, labels) - information
+        self.log_training(len(views), loss=loss, class_information=information)
+        return loss

@@ -93,13 +93,24 @@ class ProbeConfig:
 
 @dataclass
 class FineTuneConfig:
-    """Training of all weights: finetune, supervised from scratch, and self_train."""
+    """Training of all weights on labelled images: finetune, and supervised from scratch."""
 
     max_epochs: int = 40
     batch_size: int = 100
     lr: float = 1e-4
     encoder_lr: float = 1e-4
     label_smoothing: float = 0.1
+    augment_strength: float = 0.5  # share of what `augment` does to the views of pretraining
+
+
+@dataclass
+class SelfTrainConfig:
+    """Training of all weights on unlabelled images, with the few labelled ones beside them."""
+
+    max_epochs: int = 4
+    batch_size: int = 512  # unlabelled images; each step sees all labelled ones, too
+    lr: float = 2e-3
+    label_weight: float = 0.3  # of the labels' loss, where that of two views' classes has 1
     augment_strength: float = 0.5  # share of what `augment` does to the views of pretraining
 
 
@@ -158,11 +169,7 @@ class Config:
         )
     )
     label_spread: LabelSpreadConfig = field(default_factory=LabelSpreadConfig)
-    self_train: FineTuneConfig = field(
-        default_factory=lambda: FineTuneConfig(
-            max_epochs=4, batch_size=256, lr=1e-3, encoder_lr=1e-3, label_smoothing=0.0
-        )
-    )
+    self_train: SelfTrainConfig = field(default_factory=SelfTrainConfig)
 
 
 def register() -> None:

@@ -6,12 +6,13 @@ import warnings
 from contextlib import nullcontext
 from dataclasses import asdict, replace
 from pathlib import Path
+from typing import TypeVar
 
 from simclr.allocator import keep_freed_memory
 from simclr.callbacks.progress import Progress
 from simclr.callbacks.stopping import Stopped, requeue
 from simclr.checks import check
-from simclr.config import Config, FineTuneConfig
+from simclr.config import Config, FineTuneConfig, SelfTrainConfig
 from simclr.data.splits import Splits, load_splits
 from simclr.ledger import remove_ledgers
 from simclr.ranks import is_first, world_size
@@ -29,6 +30,8 @@ from simclr.tasks.job import Features, Job, given_encoder
 from simclr.tasks.pretrain import count_views, pretrain
 from simclr.tasks.semi_supervised import label_spread, self_train
 from simclr.tensorboard import add_figures, add_result
+
+Settings = TypeVar("Settings", FineTuneConfig, SelfTrainConfig)
 
 
 def run(config: Config) -> Result:
@@ -49,7 +52,7 @@ def run(config: Config) -> Result:
 
 def _run(folder: Path, config: Config) -> Result:
     splits = load_splits(config.data)
-    progress = Progress(_images(config, splits))
+    progress = Progress(_views(config, splits))
     if config.logger == "tensorboard":
         progress.say(f"Watch: tensorboard --logdir {folder}")
     try:
@@ -92,15 +95,17 @@ def _do(job: Job) -> Result:
         case "pretrain":
             return pretrain(job).result
         case "supervised":
-            classified = supervised(job, _stage(config), seed)
+            classified = supervised(job, _obeying(config, config.supervised), seed)
         case "linear_eval":
             classified = linear_eval(job, Features(given_encoder(job), job), seed)
         case "label_spread":
             classified = label_spread(job, Features(given_encoder(job), job), seed)
         case "finetune":
-            classified = finetune(job, Features(given_encoder(job), job), _stage(config), seed)
+            settings = _obeying(config, config.finetune)
+            classified = finetune(job, Features(given_encoder(job), job), settings, seed)
         case "self_train":
-            classified = self_train(job, Features(given_encoder(job), job), _stage(config), seed)
+            own = _obeying(config, config.self_train)
+            classified = self_train(job, Features(given_encoder(job), job), own, seed)
     if is_first():
         save_classified(job, classified)
         if config.logger == "tensorboard":
@@ -109,9 +114,8 @@ def _do(job: Job) -> Result:
     return classified.result
 
 
-def _stage(config: Config) -> FineTuneConfig:
+def _obeying(config: Config, own: Settings) -> Settings:
     """The common keys, which a classification task of its own obeys like any other task."""
-    own: FineTuneConfig = getattr(config, config.task)
     return replace(
         own,
         max_epochs=config.trainer.max_epochs,
@@ -120,29 +124,32 @@ def _stage(config: Config) -> FineTuneConfig:
     )
 
 
-def _images(config: Config, splits: Splits) -> int:
-    """Images that training will put through the encoder, as the progress bar counts them."""
+def _views(config: Config, splits: Splits) -> int:
+    """Views that training will put through the encoder, as the progress bar counts them."""
     labelled = len(splits.classes) * config.labels.per_class
+    unlabelled = len(splits.unlabelled)
 
-    def stage(method: str, settings: FineTuneConfig) -> int:
-        images = len(splits.unlabelled) if method == "self_train" else labelled
-        batch = min(settings.batch_size, images)
-        return settings.max_epochs * (images // batch) * batch
+    def of(settings: FineTuneConfig | SelfTrainConfig) -> int:
+        if isinstance(settings, FineTuneConfig):
+            batch = min(settings.batch_size, labelled)
+            return settings.max_epochs * (labelled // batch) * batch
+        batch = min(settings.batch_size, unlabelled)
+        return settings.max_epochs * (unlabelled // batch) * (2 * batch + min(batch, labelled))
 
     processes = world_size(config.trainer.devices, config.trainer.num_nodes)
-    pretraining = count_views(config, len(splits.unlabelled))
+    pretraining = count_views(config, unlabelled)
     match config.task:
         case "benchmark":
             draws = -(-len(splits.draws(config.labels)) // processes)  # which the processes share
             trained = {*config.methods} & {"finetune", "supervised", "self_train"}
-            draws *= sum(stage(method, getattr(config, method)) for method in trained)
+            draws *= sum(of(getattr(config, method)) for method in trained)
             return len(config.pretrain_seeds or [0]) * (pretraining + draws)
         case "pretrain":
             return pretraining
         case "linear_eval" | "label_spread":
             return 0
         case task:
-            return stage(task, _stage(config))
+            return of(_obeying(config, getattr(config, task)))
 
 
 def _quieten() -> None:

@@ -1,4 +1,4 @@
-"""What a frozen encoder keeps, what fine-tuning moves, and that both classify."""
+"""What a frozen encoder keeps, what training of all weights moves, and that all classify."""
 
 import copy
 from collections.abc import Callable
@@ -11,13 +11,14 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from simclr.augment_config import AugmentConfig
-from simclr.classification import FineTune, LinearEval
+from simclr.classification import FineTune, LinearEval, SelfTrain
 from simclr.classifier import Classifier, extract_features
 from simclr.config import Config, EncoderConfig, OptimizerConfig, TrainerConfig
-from simclr.data.datamodule import LabelledDataModule
+from simclr.data.datamodule import LabelledDataModule, SelfTrainDataModule
 from simclr.data.images import LabelledImages
 from simclr.data.synthetic import draw_digits
 from simclr.encoders import Encoder, build_encoder
+from simclr.mutual_information import information_loss
 from simclr.probe import FeatureNorm
 from simclr.trainer import build_trainer, local_trainer
 from simclr.views import build_views
@@ -220,6 +221,56 @@ def test_finetune_learns(encoder: Encoder, digits: LabelledImages) -> None:
     module = fit_finetune(encoder, train, epochs=20, encoder_lr=1e-2, val=val)
     assert isinstance(module.trainer, L.Trainer)
     assert module.trainer.callback_metrics["val_accuracy"] > 0.25  # chance: 0.1
+
+
+def fit_self_train(
+    encoder: Encoder, digits: LabelledImages, *watching: L.Callback, epochs: int
+) -> SelfTrain:
+    """Start at a linear classifier of ten images per class, as the task does."""
+    train = digits.select(torch.arange(100))
+    features = extract_features(encoder, digits.images)
+    classifier = Classifier(encoder, 10, FeatureNorm.of(features))
+    classifier.fit_linear(features[:100], train.labels, 1e-3)
+    views = build_views(AugmentConfig(rotation=5, shift=0.05))
+    data = SelfTrainDataModule(digits.images, train, None, None, 100, 0, views)
+    steps = epochs * len(data.train_dataloader())
+    module = SelfTrain(classifier, OptimizerConfig(lr=1e-2), steps, label_weight=0.3)
+    build_trainer(CONFIG, max_epochs=epochs, callbacks=watching).fit(module, data)
+    return module
+
+
+def test_self_training_moves_everything(encoder: Encoder, digits: LabelledImages) -> None:
+    before = snapshot(encoder)
+    fit_self_train(encoder, digits, epochs=1)
+    assert moved(before, encoder.state_dict()) == before.keys()
+
+
+def test_the_loss_of_self_training(encoder: Encoder, digits: LabelledImages) -> None:
+    """Of the last step, from its logits: two views of 100 images, then 100 labelled ones."""
+    seen: list[tuple[Tensor, Tensor]] = []
+
+    class Keep(L.Callback):
+        def on_train_batch_start(
+            self, trainer: L.Trainer, pl_module: L.LightningModule, batch: Any, batch_idx: int
+        ) -> None:
+            with torch.no_grad():
+                seen.append((pl_module(batch[0]), batch[1]))
+
+    module = fit_self_train(encoder, digits, Keep(), epochs=1)
+    logits, labels = seen[-1]
+    first, second, labelled = logits.softmax(1).chunk(3)
+    information = -information_loss(first, second)
+    expected = 0.3 * F.nll_loss(labelled.log(), labels) - information
+    assert isinstance(module.trainer, L.Trainer)
+    logged = module.trainer.callback_metrics
+    assert logged["loss"] == pytest.approx(float(expected), rel=1e-4)
+    assert logged["class_information"] == pytest.approx(float(information), rel=1e-4)
+
+
+def test_self_training_makes_views_agree(encoder: Encoder, digits: LabelledImages) -> None:
+    trainers = [fit_self_train(copy.deepcopy(encoder), digits, epochs=n).trainer for n in (1, 20)]
+    before, after = (float(one.callback_metrics["class_information"]) for one in trainers)
+    assert after > before + 0.1
 
 
 @pytest.mark.parametrize("training", [True, False])

@@ -1,4 +1,4 @@
-"""LightningDataModules: paired views for pretraining, labelled images for classification."""
+"""LightningDataModules: paired views for pretraining, labelled images for classification, both."""
 
 from typing import Any
 
@@ -19,7 +19,7 @@ def to_float(images: Tensor) -> Tensor:
 
 
 class _DataModule(L.LightningDataModule):
-    """What both data modules share: where this process sits among all of them."""
+    """What all data modules share: where this process sits among all of them."""
 
     @property
     def rank(self) -> int:
@@ -32,6 +32,13 @@ class _DataModule(L.LightningDataModule):
     @property
     def device(self) -> torch.device:
         return self.trainer.strategy.root_device if self.trainer else torch.device("cpu")
+
+    def unlabelled_batches(self, images: Images, batch_size: int, seed: int) -> ShuffledBatches:
+        """Batches (images uint8 (B, C, H, W), seed); the views are made after the transfer."""
+        place = (batch_size, seed, self.rank, self.world_size)
+        if isinstance(images, StreamedImages):
+            return StreamedBatches(images, *place, usual_workers())
+        return TrainBatches((images.to(self.device),), *place)
 
     def draw_views(self, views: Views, images: Tensor, seed: int, count: int) -> Tensor:
         """`count` views of each image, (count * B, C, H, W).
@@ -74,7 +81,7 @@ class ContrastiveDataModule(_DataModule):
         self.seed = seed
 
     def train_dataloader(self) -> ShuffledBatches:
-        """Batches (images uint8 (B, C, H, W), seed); the views are made after the transfer.
+        """Batches (images uint8 (B, C, H, W), seed).
 
         Raises:
             SimclrError: if the processes cannot share a batch equally.
@@ -84,11 +91,7 @@ class ContrastiveDataModule(_DataModule):
                 f"data.batch_size={self.batch_size}: must be a multiple of the {self.world_size} "
                 "processes that share a batch"
             )
-        place = (self.batch_size, self.seed, self.rank, self.world_size)
-        if isinstance(self.images, StreamedImages):
-            return StreamedBatches(self.images, *place, usual_workers())
-        images = self.images.to(self.device)
-        return TrainBatches((images,), *place)
+        return self.unlabelled_batches(self.images, self.batch_size, self.seed)
 
     def on_after_batch_transfer(self, batch: Any, dataloader_idx: int) -> tuple[Tensor, Tensor]:
         """Two views of each image, float (B, C, H, W) in [0, 1], made in one batched call."""
@@ -128,7 +131,12 @@ class LabelledDataModule(_DataModule):
         self.seed = seed
         self.views = views
 
-    def train_dataloader(self) -> TrainBatches:
+    @property
+    def views_per_step(self) -> int:
+        """Images that a training step puts through the encoder."""
+        return self.batch_size
+
+    def train_dataloader(self) -> ShuffledBatches:
         """Batches (images, labels, seed)."""
         tensors = self._on_device(self.train)
         return TrainBatches(tensors, self.batch_size, self.seed, self.rank, self.world_size)
@@ -155,3 +163,57 @@ class LabelledDataModule(_DataModule):
 
     def _on_device(self, part: LabelledImages) -> tuple[Tensor, Tensor]:
         return part.images.to(self.device), part.labels.to(self.device)
+
+
+class SelfTrainDataModule(LabelledDataModule):
+    """Pairs of views of unlabelled images and, beside them, one view of each labelled image.
+
+    Args:
+        unlabelled: uint8 (N, C, H, W), in memory or in files.
+        train: the labelled images; of more than `batch_size`, so many at random in each step.
+        val: what hyper-parameters are chosen on, if there is any.
+        test: what is scored once, at the end, if there is any.
+        batch_size: unlabelled images in a batch; all of them if there are fewer.
+        seed: of order and views.
+        views: the augmentation of training images.
+    """
+
+    def __init__(
+        self,
+        unlabelled: Images,
+        train: LabelledImages,
+        val: LabelledImages | None,
+        test: LabelledImages | None,
+        batch_size: int,
+        seed: int,
+        views: Views,
+    ) -> None:
+        super().__init__(train, val, test, batch_size, seed)
+        self.unlabelled = unlabelled
+        self.batch_size = min(batch_size, len(unlabelled))
+        self.views: Views = views
+
+    @property
+    def views_per_step(self) -> int:
+        """Images that a training step puts through the encoder."""
+        return 2 * self.batch_size + min(self.batch_size, len(self.train.labels))
+
+    def train_dataloader(self) -> ShuffledBatches:
+        """Batches (images uint8 (B, C, H, W), seed), of unlabelled images."""
+        return self.unlabelled_batches(self.unlabelled, self.batch_size, self.seed)
+
+    def on_after_batch_transfer(self, batch: Any, dataloader_idx: int) -> tuple[Tensor, Tensor]:
+        """In training (views (2B + M, C, H, W), labels (M,)), else images and their labels.
+
+        The views are the first of each unlabelled image, then the second, then the labelled ones'.
+        """
+        images, second = batch
+        if isinstance(second, Tensor):
+            return super().on_after_batch_transfer(batch, dataloader_idx)
+        order = torch.randperm(
+            len(self.train.labels), generator=torch.Generator().manual_seed(second)
+        )
+        labelled = self.train.select(order[: self.batch_size])
+        shown = torch.cat((images, images, labelled.images.to(images.device)))
+        views = self.draw_views(self.views, shown, second, count=1)
+        return views, labelled.labels.to(images.device)

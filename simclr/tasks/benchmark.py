@@ -33,7 +33,7 @@ from simclr.tasks.classify import (
 )
 from simclr.tasks.job import Features, Job, new_encoder
 from simclr.tasks.pretrain import Pretrained, pretrain
-from simclr.tasks.semi_supervised import in_memory, label_spread, self_train
+from simclr.tasks.semi_supervised import label_spread, self_train
 from simclr.tensorboard import add_figures
 from simclr.views import build_views
 from simclr.weights import load_classifier, load_encoder
@@ -70,8 +70,6 @@ def benchmark(job: Job) -> Result:
     """
     if job.splits.test is None:
         raise SimclrError("task=benchmark: this data set has no test images to score")
-    if "self_train" in job.config.methods:
-        in_memory(job.splits)
     seeds = job.config.pretrain_seeds or [job.config.seed]
     ledger = Ledger(job.folder, job.config, rank())
     pretrained: list[Pretrained] = []

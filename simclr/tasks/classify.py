@@ -10,11 +10,12 @@ import torch
 from torch import Tensor
 
 from simclr.augment_config import milder
+from simclr.batch_norm import measure_batch_norm
 from simclr.callbacks.clock import Clock
 from simclr.callbacks.curves import Curves
 from simclr.callbacks.finite import FiniteLoss
 from simclr.callbacks.stopping import StopSignals
-from simclr.classification import FineTune, LinearEval
+from simclr.classification import FineTune, LinearEval, SelfTrain
 from simclr.classifier import Classifier, extract_features
 from simclr.config import FineTuneConfig
 from simclr.data.datamodule import LabelledDataModule
@@ -66,14 +67,14 @@ def finetune(job: Job, features: Features, settings: FineTuneConfig, label_seed:
     start = Classifier(deepcopy(features.encoder), len(splits.classes), features.norm)
     train = features.train(chosen)
     start.fit_linear(train.images, train.labels, config.probe.l2)
-    return train_all("finetune", job, start, splits.train.select(chosen), settings, label_seed)
+    return _train("finetune", job, start, splits.train.select(chosen), settings, label_seed)
 
 
 def supervised(job: Job, settings: FineTuneConfig, label_seed: int) -> Classified:
     """Train the same encoder from random weights on a label draw, and score it."""
     start = Classifier(new_encoder(job), len(job.splits.classes))
     train = job.splits.train.select(job.splits.draw(job.config.labels.per_class, label_seed))
-    return train_all("supervised", job, start, train, settings, label_seed)
+    return _train("supervised", job, start, train, settings, label_seed)
 
 
 def fit_linear(
@@ -95,49 +96,33 @@ def fit_linear(
 def train_all(
     task: str,
     job: Job,
-    start: Classifier,
-    train: LabelledImages,
-    settings: FineTuneConfig,
+    module: FineTune | SelfTrain,
+    data: LabelledDataModule,
+    max_epochs: int,
     label_seed: int,
 ) -> Classified:
-    """Train all weights of a classifier on views of `train`, and score it."""
-    config, splits = job.config, job.splits
-    data = LabelledDataModule(
-        train,
-        splits.val,
-        splits.test,
-        settings.batch_size,
-        label_seed,
-        build_views(milder(config.augment, settings.augment_strength)),
-    )
-    module = FineTune(
-        start,
-        replace(config.optimizer, lr=settings.lr),
-        settings.encoder_lr,
-        total_steps=settings.max_epochs * len(data.train_dataloader()),
-        label_smoothing=settings.label_smoothing,
-        keep_statistics=task == "finetune",
-        log_every_n_steps=config.trainer.log_every_n_steps,
-    )
+    """Train all weights of a classifier, and score it."""
+    config = job.config
     clock = Clock()
     alone = config.task == task
     resumable = [checkpoints(job)] if alone and is_first() else []
+    curves = ["loss", *(["class_information"] * isinstance(module, SelfTrain))]
     trainer = local_trainer(
         config,
         clock,
         job.progress,
-        Curves(clock, config.trainer.log_every_n_steps, data.batch_size, "loss"),
+        Curves(clock, config.trainer.log_every_n_steps, data.views_per_step, *curves),
         FiniteLoss("choose a lower learning rate of the linear layer or of the encoder"),
         StopSignals(),
         *resumable,
-        max_epochs=settings.max_epochs,
+        max_epochs=max_epochs,
         precision=config.trainer.precision,
         logger=build_logger(
             config.logger, job.folder, "" if alone else f"{task}_draw_{label_seed}"
         ),
     )
     resumed = starting_point(config, job.folder) if alone else None
-    with job.progress.stage(f"{task}, draw {label_seed}", data.batch_size):
+    with job.progress.stage(f"{task}, draw {label_seed}", data.views_per_step):
         return _fit_and_score(task, job, trainer, module, data, clock, label_seed, resumed)
 
 
@@ -165,17 +150,49 @@ def classifier_figures(job: Job, classifier: Classifier, confusion: Tensor) -> "
     }
 
 
+def _train(
+    task: str,
+    job: Job,
+    start: Classifier,
+    train: LabelledImages,
+    settings: FineTuneConfig,
+    label_seed: int,
+) -> Classified:
+    """Train all weights on views of `train` alone, and score the classifier."""
+    config, splits = job.config, job.splits
+    data = LabelledDataModule(
+        train,
+        splits.val,
+        splits.test,
+        settings.batch_size,
+        label_seed,
+        build_views(milder(config.augment, settings.augment_strength)),
+    )
+    module = FineTune(
+        start,
+        replace(config.optimizer, lr=settings.lr),
+        settings.encoder_lr,
+        total_steps=settings.max_epochs * len(data.train_dataloader()),
+        label_smoothing=settings.label_smoothing,
+        keep_statistics=task == "finetune",
+        log_every_n_steps=config.trainer.log_every_n_steps,
+    )
+    return train_all(task, job, module, data, settings.max_epochs, label_seed)
+
+
 def _fit_and_score(
     task: str,
     job: Job,
     trainer: L.Trainer,
-    module: LinearEval | FineTune,
+    module: LinearEval | FineTune | SelfTrain,
     data: LabelledDataModule,
     clock: Clock,
     label_seed: int,
     start: Path | None = None,
 ) -> Classified:
     trainer.fit(module, data, ckpt_path=start, weights_only=True)
+    if isinstance(module, SelfTrain):
+        measure_batch_norm(module.classifier.encoder, job.splits.unlabelled)
     metrics = logged(trainer)
     classes = len(job.splits.classes)
     confusion = torch.zeros(classes, classes, dtype=torch.int64)
@@ -186,8 +203,8 @@ def _fit_and_score(
         (scores,) = trainer.test(module, data, verbose=False)
         metrics |= scores
         confusion = module.confusion.compute().cpu()
-    images = max(1, trainer.global_step) * data.batch_size
+    views = max(1, trainer.global_step) * data.views_per_step
     labels = labels_of(job, label_seed)
-    timing = Timing(clock.seconds, images / clock.seconds)
+    timing = Timing(clock.seconds, views / clock.seconds)
     result = Result(task, job.config.seed, metrics, labels, int(confusion.sum()), timing)
     return Classified(module.classifier.eval(), result, confusion)

@@ -1,18 +1,21 @@
 """Tasks label_spread and self_train: the unlabelled training images help the few labelled ones."""
 
 from copy import deepcopy
+from dataclasses import replace
 
 from torch import Tensor
 
+from simclr.augment_config import milder
 from simclr.callbacks.clock import Clock
+from simclr.classification import SelfTrain
 from simclr.classifier import Classifier
-from simclr.config import FineTuneConfig
+from simclr.config import SelfTrainConfig
+from simclr.data.datamodule import SelfTrainDataModule
 from simclr.data.images import LabelledImages
-from simclr.data.splits import Splits
-from simclr.errors import SimclrError
 from simclr.label_spreading import spread_labels
 from simclr.tasks.classify import Classified, fit_linear, train_all
 from simclr.tasks.job import Features, Job
+from simclr.views import build_views
 
 
 def label_spread(job: Job, features: Features, label_seed: int) -> Classified:
@@ -29,22 +32,35 @@ def label_spread(job: Job, features: Features, label_seed: int) -> Classified:
 
 
 def self_train(
-    job: Job, features: Features, settings: FineTuneConfig, label_seed: int
+    job: Job, features: Features, settings: SelfTrainConfig, label_seed: int
 ) -> Classified:
-    """Train a copy of a pretrained encoder on all unlabelled images, with the labels spread.
+    """Train a copy of a pretrained encoder until two views of any image are of one class.
 
-    Lee 2013, "Pseudo-label: the simple and efficient semi-supervised learning method", with better
-    guesses than a classifier's of few labels. Training starts at the classifier of `label_spread`.
-
-    Raises:
-        SimclrError: if the images are not in memory.
+    Training starts at the classifier of `label_spread`, sees all unlabelled images and, in each
+    step, the labelled ones; none is told what labels were spread to it, or it would learn wrong
+    ones by heart. Batch norm ends with the statistics of whole images.
     """
-    images = in_memory(job.splits)
-    labels = pseudo_labels(job, features, label_seed)
-    start = Classifier(deepcopy(features.encoder), len(job.splits.classes), features.norm)
-    start.fit_linear(features.unlabelled, labels, job.config.label_spread.l2)
-    train = LabelledImages(images, labels)
-    return train_all("self_train", job, start, train, settings, label_seed)
+    config, splits = job.config, job.splits
+    start = Classifier(deepcopy(features.encoder), len(splits.classes), features.norm)
+    spread = pseudo_labels(job, features, label_seed)
+    start.fit_linear(features.unlabelled, spread, config.label_spread.l2)
+    data = SelfTrainDataModule(
+        splits.unlabelled,
+        splits.train.select(splits.draw(config.labels.per_class, label_seed)),
+        splits.val,
+        splits.test,
+        settings.batch_size,
+        label_seed,
+        build_views(milder(config.augment, settings.augment_strength)),
+    )
+    module = SelfTrain(
+        start,
+        replace(config.optimizer, lr=settings.lr),
+        total_steps=settings.max_epochs * len(data.train_dataloader()),
+        label_weight=settings.label_weight,
+        log_every_n_steps=config.trainer.log_every_n_steps,
+    )
+    return train_all("self_train", job, module, data, settings.max_epochs, label_seed)
 
 
 def pseudo_labels(job: Job, features: Features, label_seed: int) -> Tensor:
@@ -56,17 +72,3 @@ def pseudo_labels(job: Job, features: Features, label_seed: int) -> Tensor:
     labels = shares.argmax(1)
     labels[places] = given
     return labels
-
-
-def in_memory(splits: Splits) -> Tensor:
-    """All unlabelled images, uint8 (N, C, H, W).
-
-    Raises:
-        SimclrError: if they stay in their files.
-    """
-    if isinstance(splits.unlabelled, Tensor):
-        return splits.unlabelled
-    raise SimclrError(
-        "self_train: needs all unlabelled images in memory, and they stay in their files; choose "
-        "data.stream=never, or fewer images"
-    )

@@ -10,7 +10,12 @@ import torch
 from torch import Tensor
 
 from simclr.augment_config import AugmentConfig
-from simclr.data.datamodule import ContrastiveDataModule, LabelledDataModule, to_float
+from simclr.data.datamodule import (
+    ContrastiveDataModule,
+    LabelledDataModule,
+    SelfTrainDataModule,
+    to_float,
+)
 from simclr.data.images import LabelledImages
 from simclr.data.synthetic import draw_digits
 from simclr.errors import SimclrError
@@ -203,6 +208,64 @@ def test_labelled_views_do_not_depend_on_the_number_of_processes(
         together = [torch.stack([s[batch][i] for s in shares], 1).flatten(0, 1) for i in (0, 1)]
         torch.testing.assert_close(together[0], images)
         assert torch.equal(together[1], labels)
+
+
+def self_training(digits: LabelledImages, views: Views, batch_size: int) -> SelfTrainDataModule:
+    train, rest = digits.select(torch.arange(10)), digits.select(torch.arange(10, 50))
+    return SelfTrainDataModule(rest.images, train, train, rest, batch_size, 5, views)
+
+
+def by_image(images: Tensor, labels: Tensor) -> dict[bytes, int]:
+    return {image.numpy().tobytes(): int(y) for image, y in zip(images, labels, strict=True)}
+
+
+def test_self_training_sees_pairs_of_unlabelled_images_and_all_labelled_ones(
+    digits: LabelledImages,
+) -> None:
+    data = self_training(digits, build_views(AugmentConfig()), batch_size=20)
+    batches = seen(data, data.train_dataloader())
+    pairs = torch.cat([images[:40].view(2, 20, -1) for images, _ in batches], dim=1)
+    assert torch.equal(pairs[0], pairs[1])
+    assert {row.numpy().tobytes() for row in pairs[0]} == {
+        image.numpy().tobytes() for image in digits.images[10:] / 255
+    }
+    for images, labels in batches:
+        assert data.views_per_step == len(images) == 50
+        assert by_image(images[40:], labels) == by_image(
+            digits.images[:10] / 255, digits.labels[:10]
+        )
+
+
+def test_self_training_sees_each_image_by_views_of_its_own(
+    digits: LabelledImages, views: Views
+) -> None:
+    data = self_training(digits, views, batch_size=20)
+    for images, _ in seen(data, data.train_dataloader()):
+        assert (images[:20] != images[20:40]).flatten(1).any(1).all()
+        assert not {image.numpy().tobytes() for image in images[40:]} & {
+            image.numpy().tobytes() for image in digits.images[:10] / 255
+        }
+
+
+def test_no_more_labelled_images_in_a_step_than_unlabelled_ones(
+    digits: LabelledImages, views: Views
+) -> None:
+    data = self_training(digits, views, batch_size=4)
+    drawn = [labels.tolist() for _, labels in seen(data, data.train_dataloader())]
+    assert {len(labels) for labels in drawn} == {4}
+    assert data.views_per_step == 12
+    assert {label for labels in drawn for label in labels} == {*digits.labels[:10].tolist()}
+
+
+def test_self_training_is_scored_on_images_as_they_are(
+    digits: LabelledImages, views: Views
+) -> None:
+    data = self_training(digits, views, batch_size=20)
+    for part, loader in ((data.val, data.val_dataloader()), (data.test, data.test_dataloader())):
+        assert part is not None
+        ((images, labels),) = seen(data, loader)
+        assert torch.equal(images, part.images / 255)
+        assert torch.equal(labels, part.labels)
 
 
 def test_features_pass_unchanged() -> None:
