@@ -1,6 +1,7 @@
 """Encoder and linear layer: what classification trains and a user takes away."""
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from simclr.data.batches import EVAL_BATCH
@@ -53,3 +54,29 @@ def extract_features(encoder: Encoder, images: Images, batch_size: int = EVAL_BA
     ]
     encoder.train(training)
     return torch.cat(batches)
+
+
+def extract_layers(encoder: Encoder, images: Images) -> list[Tensor]:
+    """Representations, and before them the encoder's inner features if it has any.
+
+    Args:
+        encoder: its mode, weights and statistics stay as they are.
+        images: uint8 (N, C, H, W).
+
+    Returns:
+        Float32 (N, 9 * C') and (N, D): the inner feature map, averaged over a grid of 3x3, and what
+        `extract_features` returns.
+    """
+    if encoder.inner is None:
+        return [extract_features(encoder, images)]
+    grids: list[Tensor] = []
+
+    def keep(_module: nn.Module, _inputs: object, features: Tensor) -> None:
+        grids.append(F.adaptive_avg_pool2d(features, 3).flatten(1).float())
+
+    hook = encoder.backbone.get_submodule(encoder.inner).register_forward_hook(keep)
+    try:
+        representations = extract_features(encoder, images)
+    finally:
+        hook.remove()
+    return [torch.cat(grids), representations]

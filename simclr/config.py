@@ -119,7 +119,7 @@ class LabelSpreadConfig:
     """Labels spread over the graph of all unlabelled features, and a linear classifier of them."""
 
     neighbours: int = 10  # edges from each image
-    alpha: float = 0.999  # share of its labels that an image takes from its neighbours
+    alpha: float = 0.99  # share of its labels that an image takes from its neighbours
     l2: float = 1e-5  # less than the probe's: it is fitted to all images, not to a few
 
 

@@ -14,12 +14,15 @@ class Encoder(nn.Module):
     Args:
         backbone: maps float images (B, C, H, W) in [0, 1] to (B, dim).
         dim: width of the representation.
+        inner: name of the part of `backbone` whose output the last stage makes the representation
+            of, a feature map; None if there is no such part.
     """
 
-    def __init__(self, backbone: nn.Module, dim: int) -> None:
+    def __init__(self, backbone: nn.Module, dim: int, inner: str | None = None) -> None:
         super().__init__()
         self.backbone = backbone.to(memory_format=torch.channels_last)
         self.dim = dim
+        self.inner = inner
 
     def forward(self, images: Tensor) -> Tensor:
         """Images (B, C, H, W) in [0, 1] to representations (B, dim)."""
@@ -35,9 +38,10 @@ def build_encoder(config: EncoderConfig, in_channels: int) -> Encoder:
     """
     match config.name:
         case "cnn":
-            return Encoder(_cnn(config, in_channels), config.channels[-1])
+            network = _cnn(config, in_channels)
+            return Encoder(network, config.channels[-1], inner=str(len(network) - 3))
         case "resnet18":
-            return Encoder(_resnet18(in_channels), 512)
+            return Encoder(_resnet18(in_channels), 512, inner="layer3")
         case "timm":
             return _timm(config.model or "", in_channels)
         case name:
@@ -84,7 +88,8 @@ def _timm(model: str, in_channels: int) -> Encoder:
     import timm
 
     network: Any = timm.create_model(model, in_chans=in_channels, num_classes=0)
-    return Encoder(network, getattr(network, "head_hidden_size", network.num_features))
+    dim = getattr(network, "head_hidden_size", network.num_features)
+    return Encoder(network, dim, inner=network.feature_info[-2]["module"])
 
 
 def _resnet18(in_channels: int) -> nn.Module:

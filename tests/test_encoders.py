@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from simclr.classifier import extract_features, extract_layers
 from simclr.config import EncoderConfig
 from simclr.encoders import Encoder, build_encoder
 
@@ -14,6 +15,7 @@ CONFIGS = {
     "resnet18": EncoderConfig(name="resnet18"),
     "timm": EncoderConfig(name="timm", model="mobilenetv3_small_050"),
 }
+INNER = {"cnn": 64, "two stages": 8, "deeper": 16, "resnet18": 256, "timm": 24}
 DIMS = {"cnn": 128, "two stages": 24, "deeper": 32, "resnet18": 512, "timm": 1024}
 
 
@@ -48,6 +50,29 @@ def test_every_weight_gets_a_gradient(name: str) -> None:
     for key, parameter in encoder.named_parameters():
         assert parameter.grad is not None, key
         assert parameter.grad.abs().sum() > 0, key
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("name", CONFIGS)
+def test_inner_features_are_what_the_last_stage_sees(name: str, channels: int) -> None:
+    encoder = build(name, channels).eval()
+    pixels = (images(channels, 28, 28) * 255).byte()
+    inner, representations = extract_layers(encoder, pixels)
+    assert inner.shape == (3, 9 * INNER[name])
+    assert inner.isfinite().all()
+    assert torch.equal(representations, extract_features(encoder, pixels))
+    if isinstance(encoder.backbone, nn.Sequential):
+        last_stage = encoder.backbone[-2:]
+        with torch.inference_mode():
+            torch.testing.assert_close(
+                last_stage(inner.view(3, INNER[name], 3, 3)), representations
+            )
+
+
+def test_a_network_without_inner_features() -> None:
+    encoder = Encoder(nn.Sequential(nn.Flatten(), nn.Linear(16, 3)), 3)
+    (representations,) = extract_layers(encoder, torch.ones(5, 1, 4, 4, dtype=torch.uint8))
+    assert representations.shape == (5, 3)
 
 
 def test_resnet18_keeps_small_images_whole_up_to_its_second_stage() -> None:

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from simclr.callbacks.checkpoints import Checkpoints
 from simclr.callbacks.progress import Progress
-from simclr.classifier import extract_features
+from simclr.classifier import extract_features, extract_layers
 from simclr.config import Config
 from simclr.data.images import LabelledImages
 from simclr.data.labels import fingerprint
@@ -60,15 +60,26 @@ class Features:
         apart = -(-len(unlabelled) // NORM_IMAGES)
         return FeatureNorm.of(extract_features(self.encoder, unlabelled[::apart]))
 
-    @cached_property
+    @property
     def unlabelled(self) -> Tensor:
         """Of all unlabelled images."""
-        return extract_features(self.encoder, self.splits.unlabelled)
+        return self._unlabelled[0]
+
+    @property
+    def graph(self) -> csr_array:
+        """Over all unlabelled images, with the nearest neighbours of each.
+
+        Near are images whose representations and inner features are alike: where the former takes a
+        few of one class for another, the latter still show the difference.
+        """
+        return self._unlabelled[1]
 
     @cached_property
-    def graph(self) -> csr_array:
-        """Over all unlabelled images, with the nearest neighbours of each."""
-        return neighbour_graph(self.norm(self.unlabelled), self.neighbours)
+    def _unlabelled(self) -> tuple[Tensor, csr_array]:
+        *inner, representations = extract_layers(self.encoder, self.splits.unlabelled)
+        seen = [FeatureNorm.of(features)(features) for features in inner]
+        seen.append(self.norm(representations))
+        return representations, neighbour_graph(torch.cat(seen, dim=1), self.neighbours)
 
     def train(self, chosen: Tensor) -> LabelledImages:
         """Of the images of a label draw, by their positions, with their labels."""
