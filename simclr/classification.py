@@ -193,10 +193,7 @@ class SelfTrain(_AllWeights):
         self.train()
 
     def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
-        """`batch` holds views (2B + M, C, H, W), as `SelfTrainDataModule` makes them, and M labels.
-
-        The first views of B unlabelled images, their second ones, and one of each labelled image.
-        """
+        """`batch` is of `SelfTrainDataModule`: views (2B + M, C, H, W), and M labels."""
         views, labels = batch
         logits = self(views)
         unlabelled, labelled = logits.tensor_split([len(views) - len(labels)])

@@ -166,7 +166,9 @@ class LabelledDataModule(_DataModule):
 
 
 class SelfTrainDataModule(LabelledDataModule):
-    """Pairs of views of unlabelled images and, beside them, one view of each labelled image.
+    """Unlabelled images as they are and as one view, and beside them a view of each labelled image.
+
+    Whole images are among what is compared, as they are what will be classified in the end.
 
     Args:
         unlabelled: uint8 (N, C, H, W), in memory or in files.
@@ -205,7 +207,7 @@ class SelfTrainDataModule(LabelledDataModule):
     def on_after_batch_transfer(self, batch: Any, dataloader_idx: int) -> tuple[Tensor, Tensor]:
         """In training (views (2B + M, C, H, W), labels (M,)), else images and their labels.
 
-        The views are the first of each unlabelled image, then the second, then the labelled ones'.
+        First come the unlabelled images as they are, then their views, then the labelled ones'.
         """
         images, second = batch
         if isinstance(second, Tensor):
@@ -214,6 +216,6 @@ class SelfTrainDataModule(LabelledDataModule):
             len(self.train.labels), generator=torch.Generator().manual_seed(second)
         )
         labelled = self.train.select(order[: self.batch_size])
-        shown = torch.cat((images, images, labelled.images.to(images.device)))
-        views = self.draw_views(self.views, shown, second, count=1)
-        return views, labelled.labels.to(images.device)
+        changed = torch.cat((images, labelled.images.to(images.device)))
+        views = self.draw_views(self.views, changed, second, count=1)
+        return torch.cat((to_float(images), views)), labelled.labels.to(images.device)
