@@ -101,11 +101,11 @@ def _do(job: Job) -> Result:
         case "label_spread":
             classified = label_spread(job, Features(given_encoder(job), job), seed)
         case "finetune":
-            settings = _obeying(config, config.finetune)
-            classified = finetune(job, Features(given_encoder(job), job), settings, seed)
+            features = Features(given_encoder(job), job)
+            classified = finetune(job, features, _obeying(config, config.finetune), seed)
         case "self_train":
-            own = _obeying(config, config.self_train)
-            classified = self_train(job, Features(given_encoder(job), job), own, seed)
+            features = Features(given_encoder(job), job)
+            classified = self_train(job, features, _obeying(config, config.self_train), seed)
     if is_first():
         save_classified(job, classified)
         if config.logger == "tensorboard":

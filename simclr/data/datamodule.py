@@ -194,6 +194,7 @@ class SelfTrainDataModule(LabelledDataModule):
         self.unlabelled = unlabelled
         self.batch_size = min(batch_size, len(unlabelled))
         self.views: Views = views
+        self._labelled = train
 
     @property
     def views_per_step(self) -> int:
@@ -202,6 +203,7 @@ class SelfTrainDataModule(LabelledDataModule):
 
     def train_dataloader(self) -> ShuffledBatches:
         """Batches (images uint8 (B, C, H, W), seed), of unlabelled images."""
+        self._labelled = LabelledImages(*self._on_device(self.train))
         return self.unlabelled_batches(self.unlabelled, self.batch_size, self.seed)
 
     def on_after_batch_transfer(self, batch: Any, dataloader_idx: int) -> tuple[Tensor, Tensor]:
@@ -212,10 +214,10 @@ class SelfTrainDataModule(LabelledDataModule):
         images, second = batch
         if isinstance(second, Tensor):
             return super().on_after_batch_transfer(batch, dataloader_idx)
-        order = torch.randperm(
-            len(self.train.labels), generator=torch.Generator().manual_seed(second)
-        )
-        labelled = self.train.select(order[: self.batch_size])
-        changed = torch.cat((images, labelled.images.to(images.device)))
+        generator = torch.Generator(images.device).manual_seed(second)
+        count = len(self._labelled.labels)
+        order = torch.randperm(count, generator=generator, device=images.device)
+        labelled = self._labelled.select(order[: self.batch_size])
+        changed = torch.cat((images, labelled.images))
         views = self.draw_views(self.views, changed, second, count=1)
-        return torch.cat((to_float(images), views)), labelled.labels.to(images.device)
+        return torch.cat((to_float(images), views)), labelled.labels
