@@ -14,14 +14,15 @@ from command_line import TINY, configured, do
 from PIL import Image
 from safetensors.torch import load_file
 from scipy.stats import t as student_t
-from torch import Tensor
+from torch import Tensor, nn
 
 from simclr.batch_norm import measure_batch_norm
 from simclr.callbacks.progress import Progress
 from simclr.config import DataConfig, EncoderConfig
+from simclr.data.images import LabelledImages
 from simclr.data.splits import Splits, load_splits
 from simclr.data.synthetic import draw_digits, draw_source
-from simclr.encoders import build_encoder
+from simclr.encoders import Encoder, build_encoder
 from simclr.tasks.job import Features, Job
 from simclr.tasks.semi_supervised import pseudo_labels
 from simclr.weights import load_classifier, load_encoder, save_encoder
@@ -228,6 +229,27 @@ def test_the_images_of_a_draw_keep_their_labels() -> None:
         labels = pseudo_labels(job, features, seed)
         assert torch.equal(labels[50 + drawn], train.labels[drawn])
         assert len(labels) == 250
+
+
+def test_neighbours_are_alike_in_representations_and_in_inner_features() -> None:
+    """A grid of 3x3 hides how the first rows differ; representations know nothing of the last."""
+
+    class FirstRows(nn.Module):
+        def forward(self, images: Tensor) -> Tensor:
+            return images[:, 0, :2].flatten(1)
+
+    kinds = torch.arange(40) % 4
+    images = torch.zeros(40, 1, 6, 6, dtype=torch.uint8)
+    detail = torch.tensor([[255, 0], [0, 255]], dtype=torch.uint8).tile(1, 3)
+    images[:, 0, :2] = torch.where((kinds < 2)[:, None, None], detail, 255 - detail)
+    images[kinds % 2 == 1, 0, 4:] = 255
+    splits = Splits(images, LabelledImages(images, kinds), torch.arange(40), None, None, ("a", "b"))
+    job = Job(configured(*TINY, "label_spread.neighbours=5"), splits, Path(), Progress(0))
+    torch.manual_seed(0)
+    encoder = Encoder(nn.Sequential(nn.Conv2d(1, 1, 1), FirstRows()), 12, inner="0")
+    neighbours = torch.from_numpy(Features(encoder, job).graph.toarray()) > 1e-6
+    assert neighbours.any(1).all()
+    assert not neighbours[kinds[:, None] != kinds].any()
 
 
 # Seeds
