@@ -95,7 +95,7 @@ def accuracy_figure(rows: Sequence[Row], reference: bool) -> Figure:
             color=f"C{place}",
         )
         axis.annotate(
-            f"{summary.mean:.1f} %", (summary.mean, place), (0, 8), textcoords="offset points",
+            f"{summary.mean:.2f} %", (summary.mean, place), (0, 8), textcoords="offset points",
             ha="center", fontsize=9,
         )  # fmt: skip
     if reference:
@@ -104,7 +104,10 @@ def accuracy_figure(rows: Sequence[Row], reference: bool) -> Figure:
             (SEED_SIMCLR, -0.5, "original, SimCLR"),
         ):
             axis.axvline(100 * value, ls=":", color="0.4", zorder=0)
-            axis.text(100 * value, height, f"{name} ", ha="right", fontsize=8, color="0.4")
+            axis.annotate(
+                name, (100 * value, height), (4, 0), textcoords="offset points",
+                fontsize=8, color="0.4", bbox={"fc": "white", "ec": "none", "pad": 1},
+            )  # fmt: skip
     axis.set(yticks=range(len(methods)), yticklabels=list(methods), ylim=(len(methods) - 0.4, -1))
     axis.set_xlabel("test accuracy, % (mean and 95 % interval; dots: each label draw)")
     return figure
