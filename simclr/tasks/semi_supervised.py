@@ -34,7 +34,7 @@ def label_spread(job: Job, features: Features, label_seed: int) -> Classified:
 def self_train(
     job: Job, features: Features, settings: SelfTrainConfig, label_seed: int
 ) -> Classified:
-    """Train a copy of a pretrained encoder until two views of any image are of one class.
+    """Train a copy of a pretrained encoder until any image and a view of it are of one class.
 
     Training starts at the classifier of `label_spread`, sees all unlabelled images and, in each
     step, the labelled ones; none is told what labels were spread to it, or it would learn wrong
