@@ -81,7 +81,12 @@ class _AllWeights(_Classification):
         encoder_lr: peak learning rate of the encoder.
         total_steps: length of the schedule.
         log_every_n_steps: steps between two of which the loss is logged, as is the last.
+
+    Attributes:
+        curves: names of what is logged.
     """
+
+    curves: tuple[str, ...] = ("loss",)
 
     def __init__(
         self,
@@ -179,6 +184,8 @@ class SelfTrain(_AllWeights):
         label_weight: of the cross-entropy, where the information has 1.
         log_every_n_steps: steps between two of which the loss is logged, as is the last.
     """
+
+    curves = ("loss", "class_information")
 
     def __init__(
         self,

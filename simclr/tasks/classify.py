@@ -106,12 +106,11 @@ def train_all(
     clock = Clock()
     alone = config.task == task
     resumable = [checkpoints(job)] if alone and is_first() else []
-    curves = ["loss", *(["class_information"] * isinstance(module, SelfTrain))]
     trainer = local_trainer(
         config,
         clock,
         job.progress,
-        Curves(clock, config.trainer.log_every_n_steps, data.views_per_step, *curves),
+        Curves(clock, config.trainer.log_every_n_steps, data.views_per_step, *module.curves),
         FiniteLoss("choose a lower learning rate of the linear layer or of the encoder"),
         StopSignals(),
         *resumable,
