@@ -57,7 +57,7 @@ def extract_features(encoder: Encoder, images: Images, batch_size: int = EVAL_BA
 
 
 def extract_layers(encoder: Encoder, images: Images) -> list[Tensor]:
-    """Representations, and before them the encoder's inner features if it has any.
+    """Representations, and before them the encoder's inner features if it has a map of them.
 
     Args:
         encoder: its mode, weights and statistics stay as they are.
@@ -71,12 +71,13 @@ def extract_layers(encoder: Encoder, images: Images) -> list[Tensor]:
         return [extract_features(encoder, images)]
     grids: list[Tensor] = []
 
-    def keep(_module: nn.Module, _inputs: object, features: Tensor) -> None:
-        grids.append(F.adaptive_avg_pool2d(features, 3).flatten(1).float())
+    def keep(_module: nn.Module, _inputs: object, features: object) -> None:
+        if isinstance(features, Tensor) and features.ndim == 4:  # not a transformer's tokens
+            grids.append(F.adaptive_avg_pool2d(features, 3).flatten(1).float())
 
     hook = encoder.backbone.get_submodule(encoder.inner).register_forward_hook(keep)
     try:
         representations = extract_features(encoder, images)
     finally:
         hook.remove()
-    return [torch.cat(grids), representations]
+    return [*([torch.cat(grids)] if grids else []), representations]

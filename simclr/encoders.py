@@ -89,7 +89,9 @@ def _timm(model: str, in_channels: int) -> Encoder:
 
     network: Any = timm.create_model(model, in_chans=in_channels, num_classes=0)
     dim = getattr(network, "head_hidden_size", network.num_features)
-    return Encoder(network, dim, inner=network.feature_info[-2]["module"])
+    inner = network.feature_info[-2]["module"]
+    known = dict(network.named_modules())  # a few families are said to have parts they have not
+    return Encoder(network, dim, inner if inner in known else None)
 
 
 def _resnet18(in_channels: int) -> nn.Module:

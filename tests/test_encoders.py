@@ -69,10 +69,16 @@ def test_inner_features_are_what_the_last_stage_sees(name: str, channels: int) -
             )
 
 
-def test_a_network_without_inner_features() -> None:
-    encoder = Encoder(nn.Sequential(nn.Flatten(), nn.Linear(16, 3)), 3)
+@pytest.mark.parametrize("inner", [None, "0"])
+def test_a_network_without_a_map_of_inner_features(inner: str | None) -> None:
+    encoder = Encoder(nn.Sequential(nn.Flatten(), nn.Linear(16, 3)), 3, inner)
     (representations,) = extract_layers(encoder, torch.ones(5, 1, 4, 4, dtype=torch.uint8))
     assert representations.shape == (5, 3)
+
+
+def test_a_part_that_timm_names_and_the_network_lacks() -> None:
+    """It does not take the images of these tests, but others might."""
+    assert build_encoder(EncoderConfig(name="timm", model="twins_svt_small"), 1).inner is None
 
 
 def test_resnet18_keeps_small_images_whole_up_to_its_second_stage() -> None:
