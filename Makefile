@@ -21,10 +21,11 @@ run: install ## get MNIST and run the main job: python train.py
 test: install ## run the whole test suite
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses=auto --maxprocesses=8 --cov --cov-report=term
 
-lint: install ## check style and types
+lint: install ## check style, types, and that imports run down the layers
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/lint-imports
 
 clean: ## remove .venv and caches; outputs and data stay
 	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .coverage .coverage.* *.egg-info

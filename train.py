@@ -11,13 +11,13 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from simclr.arguments import refused
 from simclr.checks import check
-from simclr.config import Config, register
+from simclr.config.schema import Config, register
 from simclr.errors import SimclrError
-from simclr.failures import REPORT
-from simclr.ranks import is_first, run_name
-from simclr.sweeps import in_sweep, record_failure, share_machine
+from simclr.launch.arguments import refused
+from simclr.launch.failures import REPORT
+from simclr.launch.ranks import is_first, run_name
+from simclr.launch.sweeps import in_sweep, record_failure, share_machine
 
 # Before torch is loaded: waiting threads spin for some ten microseconds, which spares them most of
 # their sleeps, and not for milliseconds, which starves a machine with other work to do.

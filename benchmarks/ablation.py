@@ -12,8 +12,8 @@ from pathlib import Path
 from matplotlib.figure import Figure
 from measuring import markdown
 
-from simclr.gather import compare, gather
-from simclr.tables import Summary, summary_cells
+from simclr.reports.gather import compare, gather
+from simclr.reports.tables import Summary, summary_cells
 
 Rows = list[tuple[str, Summary]]
 

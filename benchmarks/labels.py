@@ -17,14 +17,14 @@ from loops import configured
 from matplotlib.figure import Figure
 from measuring import markdown, write_report
 
-from simclr.batch_norm import SAMPLE
-from simclr.classifier import extract_features
 from simclr.data.images import LabelledImages
 from simclr.data.splits import Splits, load_splits
-from simclr.probe import FeatureNorm, fitted_accuracy, knn_accuracy
-from simclr.results import SEED_SCRATCH, SEED_SIMCLR
-from simclr.tables import Summary, summarise
-from simclr.weights import load_encoder
+from simclr.evaluation.probe import FeatureNorm, fitted_accuracy, knn_accuracy
+from simclr.models.batch_norm import SAMPLE
+from simclr.models.classifier import extract_features
+from simclr.models.weights import load_encoder
+from simclr.reports.results import SEED_SCRATCH, SEED_SIMCLR
+from simclr.reports.tables import Summary, summarise
 
 PER_CLASS = (1, 2, 5, 10, 50, 100)
 PENALTIES = (1e-2, 3e-3, 1e-3, 1e-4, 1e-5, 1e-6)

@@ -18,7 +18,7 @@ import hydra
 from omegaconf import OmegaConf
 from turns import Turns
 
-from simclr.config import Config, DataConfig, register
+from simclr.config.schema import Config, DataConfig, register
 
 CONF = Path(__file__).parent.parent / "conf"
 
@@ -33,8 +33,8 @@ def configured(overrides: list[str]) -> Config:
 
 def pretrain(config: Config, turns: Turns) -> None:
     """`train.py task=pretrain`: the real Trainer, data module, views, logging and checkpoints."""
-    from simclr.callbacks.progress import Progress
     from simclr.run import run
+    from simclr.training.callbacks.progress import Progress
 
     class Gate(Progress):
         def on_train_batch_end(
@@ -80,8 +80,8 @@ def bare_nt_xent(config: Config, turns: Turns) -> None:
     """The bare loop with simclr's loss and its use of memory."""
     from plain import random_pair, train
 
-    from simclr.allocator import keep_freed_memory
-    from simclr.nt_xent import nt_xent
+    from simclr.launch.allocator import keep_freed_memory
+    from simclr.losses.nt_xent import nt_xent
 
     keep_freed_memory()
     train(config, repeat(random_pair(config)), nt_xent, turns)

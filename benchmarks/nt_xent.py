@@ -28,7 +28,7 @@ from measuring import markdown, peak_mib, quartiles, reset_peak, write_report
 from plain import cross_entropy
 from torch import Tensor
 
-from simclr.nt_xent import nt_xent
+from simclr.losses.nt_xent import nt_xent
 
 TEMPERATURE = 0.5
 WIDTH = 128

@@ -11,10 +11,10 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 from turns import Turns
 
-from simclr.config import Config
+from simclr.config.schema import Config
 from simclr.data.splits import load_splits
-from simclr.encoders import build_encoder
-from simclr.heads import build_head
+from simclr.models.encoders import build_encoder
+from simclr.models.heads import build_head
 
 WORKERS = 2
 

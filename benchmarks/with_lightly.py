@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 from turns import Turns
 
-from simclr.config import Config
+from simclr.config.schema import Config
 from simclr.data.splits import load_splits
 
 

@@ -12,18 +12,23 @@ from pathlib import Path
 import lightning as L
 import torch
 
-from simclr.augment_config import AugmentConfig
-from simclr.classifier import extract_features
-from simclr.config import EncoderConfig, HeadConfig, LossConfig, OptimizerConfig
+from simclr.config.augment import AugmentConfig
+from simclr.config.schema import EncoderConfig, HeadConfig, LossConfig, OptimizerConfig
 from simclr.data.datamodule import ContrastiveDataModule
 from simclr.data.labels import draw_labels
 from simclr.data.sources import SOURCES, load_source
-from simclr.encoders import build_encoder
-from simclr.figures import confusion_figure, embedding_figure, neighbours_figure, views_figure
-from simclr.heads import build_head
-from simclr.mosaic import neighbours, one_per_class
-from simclr.pretraining import SimCLR
-from simclr.probe import FeatureNorm, softmax_regression
+from simclr.evaluation.probe import FeatureNorm, softmax_regression
+from simclr.methods.simclr import SimCLR
+from simclr.models.classifier import extract_features
+from simclr.models.encoders import build_encoder
+from simclr.models.heads import build_head
+from simclr.reports.figures import (
+    confusion_figure,
+    embedding_figure,
+    neighbours_figure,
+    views_figure,
+)
+from simclr.reports.mosaic import neighbours, one_per_class
 from simclr.views import build_views
 
 parser = argparse.ArgumentParser(description="Pretrain, probe, look at neighbours.")

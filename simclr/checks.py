@@ -13,11 +13,11 @@ from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
 
-from simclr.augment_config import check_augment
-from simclr.config import Config
+from simclr.config.augment import check_augment
+from simclr.config.schema import Config
 from simclr.errors import SimclrError
-from simclr.ranks import by_srun, by_torchrun, world_size
-from simclr.sweeps import in_sweep
+from simclr.launch.ranks import by_srun, by_torchrun, world_size
+from simclr.launch.sweeps import in_sweep
 
 CHOICES: dict[str, tuple[str | None, ...]] = {
     "task": (

@@ -15,8 +15,8 @@ from torch import Tensor
 
 from simclr.data.image_files import image_paths, read_images
 from simclr.errors import SimclrError
+from simclr.models.weights import TrainedClassifier, load_classifier
 from simclr.pipes import while_read
-from simclr.weights import TrainedClassifier, load_classifier
 
 BATCH = 256
 

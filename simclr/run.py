@@ -4,34 +4,25 @@ import logging
 import sys
 import warnings
 from contextlib import nullcontext
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
-from typing import TypeVar
 
-from simclr.allocator import keep_freed_memory
-from simclr.callbacks.progress import Progress
-from simclr.callbacks.stopping import Stopped, requeue
+from simclr.benchmark import benchmark
 from simclr.checks import check
-from simclr.config import Config, FineTuneConfig, SelfTrainConfig
+from simclr.config.schema import Config, SelfTrainConfig
 from simclr.data.splits import Splits, load_splits
-from simclr.ledger import remove_ledgers
-from simclr.ranks import is_first, world_size
-from simclr.results import Result, read_result, write_result
-from simclr.resume import AUTO, claimed, same_settings
-from simclr.tasks.benchmark import benchmark
-from simclr.tasks.classify import (
-    classifier_figures,
-    finetune,
-    linear_eval,
-    save_classified,
-    supervised,
-)
-from simclr.tasks.job import Features, Job, given_encoder
-from simclr.tasks.pretrain import count_views, pretrain
-from simclr.tasks.semi_supervised import label_spread, self_train
-from simclr.tensorboard import add_figures, add_result
-
-Settings = TypeVar("Settings", FineTuneConfig, SelfTrainConfig)
+from simclr.launch.allocator import keep_freed_memory
+from simclr.launch.ranks import is_first, world_size
+from simclr.methods import METHODS
+from simclr.methods.base import Features, Job, given_encoder, settings_of
+from simclr.methods.pretrain import count_views, pretrain
+from simclr.methods.scoring import classifier_figures, save_classified
+from simclr.reports.results import Result, read_result, write_result
+from simclr.reports.tensorboard import add_figures, add_result
+from simclr.training.callbacks.progress import Progress
+from simclr.training.callbacks.stopping import Stopped, requeue
+from simclr.training.ledger import remove_ledgers
+from simclr.training.resume import AUTO, claimed, same_settings
 
 
 def run(config: Config) -> Result:
@@ -88,24 +79,13 @@ def _finished(folder: Path, config: Config) -> Result:
 
 
 def _do(job: Job) -> Result:
-    config, seed = job.config, job.config.labels.seed
-    match config.task:
-        case "benchmark":
-            return benchmark(job)
-        case "pretrain":
-            return pretrain(job).result
-        case "supervised":
-            classified = supervised(job, _obeying(config, config.supervised), seed)
-        case "linear_eval":
-            classified = linear_eval(job, Features(given_encoder(job), job), seed)
-        case "label_spread":
-            classified = label_spread(job, Features(given_encoder(job), job), seed)
-        case "finetune":
-            features = Features(given_encoder(job), job)
-            classified = finetune(job, features, _obeying(config, config.finetune), seed)
-        case "self_train":
-            features = Features(given_encoder(job), job)
-            classified = self_train(job, features, _obeying(config, config.self_train), seed)
+    config = job.config
+    if config.task == "benchmark":
+        return benchmark(job)
+    if config.task == "pretrain":
+        return pretrain(job).result
+    fit = METHODS[config.task].load()
+    classified = fit(job, Features(given_encoder(job), job), config.labels.seed)
     if is_first():
         save_classified(job, classified)
         if config.logger == "tensorboard":
@@ -114,42 +94,30 @@ def _do(job: Job) -> Result:
     return classified.result
 
 
-def _obeying(config: Config, own: Settings) -> Settings:
-    """The common keys, which a classification task of its own obeys like any other task."""
-    return replace(
-        own,
-        max_epochs=config.trainer.max_epochs,
-        batch_size=config.data.batch_size,
-        lr=config.optimizer.lr,
-    )
-
-
 def _views(config: Config, splits: Splits) -> int:
-    """Views that training will put through the encoder, as the progress bar counts them."""
-    labelled = len(splits.classes) * config.labels.per_class
+    """Views that training puts through the encoder, as the progress bar counts them."""
     unlabelled = len(splits.unlabelled)
+    if config.task == "pretrain":
+        return count_views(config, unlabelled)
+    if config.task != "benchmark":
+        return _views_of(config.task, config, splits)
+    processes = world_size(config.trainer.devices, config.trainer.num_nodes)
+    draws = -(-len(splits.draws(config.labels)) // processes)  # which the processes share
+    trained = draws * sum(_views_of(method, config, splits) for method in config.methods)
+    return len(config.pretrain_seeds or [0]) * (count_views(config, unlabelled) + trained)
 
-    def of(settings: FineTuneConfig | SelfTrainConfig) -> int:
-        if isinstance(settings, FineTuneConfig):
-            batch = min(settings.batch_size, labelled)
-            return settings.max_epochs * (labelled // batch) * batch
+
+def _views_of(method: str, config: Config, splits: Splits) -> int:
+    """Those of a method on one label draw."""
+    if not METHODS[method].trains:
+        return 0
+    settings = settings_of(config, method)
+    labelled, unlabelled = len(splits.classes) * config.labels.per_class, len(splits.unlabelled)
+    if isinstance(settings, SelfTrainConfig):
         batch = min(settings.batch_size, unlabelled)
         return settings.max_epochs * (unlabelled // batch) * (2 * batch + min(batch, labelled))
-
-    processes = world_size(config.trainer.devices, config.trainer.num_nodes)
-    pretraining = count_views(config, unlabelled)
-    match config.task:
-        case "benchmark":
-            draws = -(-len(splits.draws(config.labels)) // processes)  # which the processes share
-            trained = {*config.methods} & {"finetune", "supervised", "self_train"}
-            draws *= sum(of(getattr(config, method)) for method in trained)
-            return len(config.pretrain_seeds or [0]) * (pretraining + draws)
-        case "pretrain":
-            return pretraining
-        case "linear_eval" | "label_spread":
-            return 0
-        case task:
-            return of(_obeying(config, getattr(config, task)))
+    batch = min(settings.batch_size, labelled)
+    return settings.max_epochs * (labelled // batch) * batch
 
 
 def _quieten() -> None:

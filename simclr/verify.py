@@ -14,10 +14,10 @@ from typing import Any
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from simclr.config import Config
+from simclr.config.keys import flat
+from simclr.config.schema import Config
 from simclr.errors import SimclrError
-from simclr.gather import flat
-from simclr.resume import AUTO
+from simclr.training.resume import AUTO
 
 CIRCUMSTANCES = ("versions", "machine", "determinism", "git")
 

@@ -15,7 +15,7 @@ from unittest.mock import patch
 
 from omegaconf import OmegaConf
 
-from simclr.config import Config
+from simclr.config.schema import Config
 from simclr.run import run
 
 TRAIN = Path(__file__).parent.parent / "train.py"

@@ -11,7 +11,7 @@ from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
 from simclr.checks import check
-from simclr.config import Config, register
+from simclr.config.schema import Config, register
 from simclr.errors import SimclrError
 from simclr.run import run
 

@@ -17,7 +17,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import OmegaConf
 from PIL import Image
 
-from simclr.config import Config, register
+from simclr.config.schema import Config, register
 from simclr.data.synthetic import draw_digits
 from simclr.run import run
 

@@ -14,11 +14,11 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from simclr.augment_config import AugmentConfig
+from simclr.config.augment import AugmentConfig
 from simclr.data.idx import read_idx
 from simclr.data.labels import draw_labels, split
 from simclr.errors import SimclrError
-from simclr.nt_xent import nt_xent
+from simclr.losses.nt_xent import nt_xent
 from simclr.views import build_views
 
 few = settings(max_examples=40, deadline=None, derandomize=True, database=None)

@@ -12,11 +12,11 @@ from command_line import TINY, configured
 from distributed import run_ranks
 from torch import Tensor
 
-from simclr.callbacks.progress import Progress
 from simclr.data.splits import load_splits
+from simclr.methods.base import Job
+from simclr.methods.pretrain import pretrain
 from simclr.run import run
-from simclr.tasks.job import Job
-from simclr.tasks.pretrain import pretrain
+from simclr.training.callbacks.progress import Progress
 
 pytestmark = pytest.mark.distributed
 

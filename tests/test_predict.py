@@ -13,14 +13,14 @@ import pytest
 import torch
 from PIL import Image
 
-from simclr.classifier import Classifier, extract_features
-from simclr.config import EncoderConfig
+from simclr.config.schema import EncoderConfig
 from simclr.data.image_files import read_images
-from simclr.encoders import build_encoder
 from simclr.errors import SimclrError
+from simclr.evaluation.probe import FeatureNorm
+from simclr.models.classifier import Classifier, extract_features
+from simclr.models.encoders import build_encoder
+from simclr.models.weights import load_classifier, save_classifier
 from simclr.predict import Prediction, main, predict
-from simclr.probe import FeatureNorm
-from simclr.weights import load_classifier, save_classifier
 
 CLASSES = ("ant", "bee", "cat")
 SHAPE = (3, 20, 24)

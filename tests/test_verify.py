@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from simclr.environment import environment
+from simclr.launch.environment import environment
 from simclr.verify import main
 
 

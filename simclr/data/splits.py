@@ -6,7 +6,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from simclr.config import DataConfig, LabelsConfig
+from simclr.config.schema import DataConfig, LabelsConfig
 from simclr.data.images import Images, LabelledImages
 from simclr.data.labels import draw_labels, split
 from simclr.data.sources import load_source

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from simclr.augment_config import AugmentConfig
+from simclr.config.augment import AugmentConfig
 from simclr.views.base import Transform, tile
 from simclr.views.geometry import Geometry
 from simclr.views.photometric import Blur, Colour, Gamma, Noise

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from simclr.augment_config import AugmentConfig
+from simclr.config.augment import AugmentConfig
 from simclr.data.datamodule import (
     ContrastiveDataModule,
     LabelledDataModule,

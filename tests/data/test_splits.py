@@ -6,7 +6,7 @@ import pytest
 import torch
 from PIL import Image
 
-from simclr.config import DataConfig, LabelsConfig
+from simclr.config.schema import DataConfig, LabelsConfig
 from simclr.data.idx import write_idx
 from simclr.data.images import Images
 from simclr.data.splits import Splits, load_splits

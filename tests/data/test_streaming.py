@@ -8,7 +8,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from simclr.augment_config import AugmentConfig
+from simclr.config.augment import AugmentConfig
 from simclr.data import folder as folder_module
 from simclr.data.datamodule import ContrastiveDataModule
 from simclr.data.folder import read_folder

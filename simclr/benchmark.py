@@ -1,0 +1,235 @@
+"""The main job: pretrain, then every method on every label draw, then table and figures."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from itertools import product
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+
+from simclr.data.images import LabelledImages
+from simclr.errors import SimclrError
+from simclr.launch.ranks import is_first, rank, world_size
+from simclr.methods import METHODS
+from simclr.methods.base import Features, Job, new_encoder
+from simclr.methods.pretrain import Pretrained, pretrain
+from simclr.methods.scoring import SHOWN_IMAGES, classifier_figures, save_classified
+from simclr.models.weights import load_classifier, load_encoder
+from simclr.reports.mosaic import neighbours, one_per_class
+from simclr.reports.results import (
+    SEED_SIMCLR,
+    Result,
+    Row,
+    Timing,
+    by_method,
+    table,
+    write_benchmark,
+)
+from simclr.reports.tables import summarise
+from simclr.reports.tensorboard import add_figures
+from simclr.training.ledger import Ledger
+from simclr.views import build_views
+
+MAP_IMAGES = 1_000  # of those shown: t-SNE takes ever longer per image
+
+
+@dataclass(frozen=True)
+class Benchmark:
+    """The results of a benchmark.
+
+    Attributes:
+        results: one per trained classifier; the first is of linear_eval.
+        pretrained: one per pretraining seed.
+        confusion: (true, predicted), of the first classifier on the test images.
+        seen: representations by the first encoder of the test images that figures show.
+    """
+
+    results: Sequence[Result]
+    pretrained: Sequence[Pretrained]
+    confusion: Tensor
+    seen: LabelledImages
+
+    @property
+    def rows(self) -> list[Row]:
+        """The results as rows of a table."""
+        return [_row(result) for result in self.results]
+
+
+def benchmark(job: Job) -> Result:
+    """Compare the methods over pretraining seeds and label draws; write table and figures.
+
+    Where several processes share the pretraining, they divide the label draws among them.
+    """
+    if job.splits.test is None:
+        raise SimclrError("task=benchmark: this data set has no test images to score")
+    seeds = job.config.pretrain_seeds or [job.config.seed]
+    ledger = Ledger(job.folder, job.config, rank())
+    pretrained: list[Pretrained] = []
+    results: list[Result] = []
+    for seed in seeds:
+        folder = job.folder if len(seeds) == 1 else job.folder / f"seed_{seed}"
+        folder.mkdir(exist_ok=True)
+        one = replace(job, config=replace(job.config, seed=seed), folder=folder)
+        pretrained.append(_pretrained(one, ledger))
+        first = job if seed == seeds[0] else None
+        results += _classify(one, pretrained[-1], ledger, first)
+    results = _of_all_processes(results, job.config.methods)
+    if is_first():
+        confusion = torch.tensor(ledger.beside(results[0]))
+        test = pretrained[0].features.test
+        assert test is not None
+        seen = LabelledImages(test.images.cpu(), test.labels).sample(SHOWN_IMAGES)
+        _leave(job, Benchmark(results, pretrained, confusion, seen))
+    return _result(job, results, pretrained)
+
+
+def report(job: Job, found: Benchmark) -> str:
+    """The table, and the sentences it needs, in Markdown."""
+    config = job.config
+    seconds = [one.result.timing.fit_seconds for one in found.pretrained]
+    rates = [one.result.timing.views_per_second for one in found.pretrained]
+    draws = len(job.splits.draws(config.labels))
+    lines = [
+        f"{len(job.splits.classes) * config.labels.per_class} labels ({config.labels.per_class} "
+        f"per class), {draws} label draw{'s' * (draws > 1)}, {len(found.pretrained)} pretraining "
+        f"seed{'s' * (len(found.pretrained) > 1)}, {found.results[0].n_test} "
+        "test images",
+        "",
+        table(found.rows),
+        "",
+        f"Pretraining took {sum(seconds) / len(seconds):.0f} s "
+        f"({sum(rates) / len(rates):.0f} views/s).",
+    ]
+    passed = [when for one in found.pretrained if (when := _seconds_to_seed_accuracy(one))]
+    if config.data.name == "mnist" and len(passed) == len(found.pretrained):
+        lines.append(
+            f"Seconds of pretraining until a linear probe passes {SEED_SIMCLR:.2%}, the "
+            f"original project's result: {sum(passed) / len(passed):.1f} (validation images)."
+        )
+    return "\n".join(lines) + "\n"
+
+
+def _pretrained(job: Job, ledger: Ledger) -> Pretrained:
+    """From the ledger, but where processes share the work they meet in the pretraining."""
+    config = job.config
+    done = ledger.find("pretrain", config.seed, config.labels.seed)
+    if done is None or world_size(config.trainer.devices, config.trainer.num_nodes) > 1:
+        made = pretrain(job)
+        ledger.add(made.result, beside=made.history)
+        return made
+    encoder = load_encoder(job.folder / "encoder.safetensors")
+    history = [(seconds, accuracy) for seconds, accuracy in ledger.beside(done)]
+    return Pretrained(encoder, Features(encoder, job), done, history)
+
+
+def _classify(
+    job: Job, pretrained: Pretrained, ledger: Ledger, first: Job | None = None
+) -> list[Result]:
+    """Add to the ledger what it lacks; the job `first` keeps the first classifier."""
+    config, features = job.config, pretrained.features
+    random_features = Features(new_encoder(job), job)
+    draws = job.splits.draws(config.labels)
+    if dist.is_initialized():
+        draws = draws[dist.get_rank() :: dist.get_world_size()]
+    results = []
+    for draw, method in product(draws, config.methods):
+        result = ledger.find(method, config.seed, draw)
+        if result is None:
+            given = features if METHODS[method].encoder == "pretrained" else random_features
+            found = METHODS[method].load()(job, given, draw)
+            result, beside = found.result, None
+            if first is not None and (method, draw) == ("linear_eval", config.labels.seed):
+                save_classified(first, found)
+                beside = found.confusion.tolist()
+            ledger.add(result, beside)
+        results.append(result)
+    return results
+
+
+def _of_all_processes(own: list[Result], methods: Sequence[str]) -> list[Result]:
+    """In one order, however many processes there were."""
+    parts = [own]
+    if dist.is_initialized():
+        parts *= dist.get_world_size()
+        dist.all_gather_object(parts, own)
+
+    def place(result: Result) -> tuple[int, int, int]:
+        return methods.index(result.task), result.seed, result.labels.seed
+
+    return sorted((result for part in parts for result in part), key=place)
+
+
+def _row(result: Result) -> Row:
+    return Row(
+        method=result.task,
+        pretrain_seed=result.seed,
+        label_seed=result.labels.seed,
+        test_accuracy=result.metrics["test_accuracy"],
+        val_accuracy=result.metrics.get("val_accuracy"),
+        seconds=result.timing.fit_seconds,
+        labels_sha256=result.labels.sha256,
+    )
+
+
+def _seconds_to_seed_accuracy(pretrained: Pretrained) -> float | None:
+    passed = (s for s, accuracy in pretrained.history if accuracy > SEED_SIMCLR)
+    return next(passed, None)
+
+
+def _result(job: Job, results: Sequence[Result], pretrained: Sequence[Pretrained]) -> Result:
+    metrics = {}
+    for method, rows in by_method(map(_row, results)).items():
+        prefix = "" if method == "linear_eval" else f"{method}_"
+        metrics[f"{prefix}test_accuracy"] = summarise([row.test_accuracy for row in rows]).mean
+        val = [row.val_accuracy for row in rows if row.val_accuracy is not None]
+        if val:
+            metrics[f"{prefix}val_accuracy"] = summarise(val).mean
+    timings = [one.result.timing for one in pretrained]
+    seconds = sum(timing.fit_seconds for timing in timings)
+    views = sum(timing.fit_seconds * timing.views_per_second for timing in timings)
+    metrics["pretrain_seconds"] = seconds / len(pretrained)
+    passed = [_seconds_to_seed_accuracy(one) for one in pretrained]
+    reached = [when for when in passed if when is not None]
+    if len(reached) == len(passed):
+        metrics["pretrain_seconds_to_0.9194"] = sum(reached) / len(reached)
+    first, timing = results[0], Timing(seconds, views / seconds)
+    return Result("benchmark", job.config.seed, metrics, first.labels, first.n_test, timing)
+
+
+def _leave(job: Job, found: Benchmark) -> None:
+    with job.progress.stage("figures"):
+        _draw(job, found)
+    text = report(job, found)
+    write_benchmark(job.folder, found.rows, text)
+    job.progress.say(f"\n{text}")
+
+
+def _draw(job: Job, found: Benchmark) -> None:
+    """Write figures/*.png, and show them in TensorBoard."""
+    from simclr.reports import figures
+
+    splits, seen, reference = job.splits, found.seen, job.config.data.name == "mnist"
+    assert splits.test is not None
+    images, mapped = splits.test.sample(SHOWN_IMAGES).images, seen.sample(MAP_IMAGES)
+    originals = splits.train.images[one_per_class(splits.train.labels)]
+    views, generator = build_views(job.config.augment), torch.Generator().manual_seed(0)
+    pairs = [view for _ in range(4) for view in views.pair(originals, generator)]
+    drawn = {
+        "views": figures.views_figure(originals / 255, pairs),
+        "accuracy": figures.accuracy_figure(found.rows, reference),
+        "neighbours": figures.neighbours_figure(
+            *neighbours(images, seen.labels, seen.images, one_per_class(seen.labels))
+        ),
+        "embedding": figures.embedding_figure(mapped.images, mapped.labels, splits.classes),
+        **classifier_figures(
+            job, load_classifier(job.folder / "classifier.safetensors"), found.confusion
+        ),
+    }
+    if history := found.pretrained[0].history:
+        drawn["pretraining"] = figures.history_figure(history, reference)
+    folder = job.folder / "figures"
+    folder.mkdir(exist_ok=True)
+    for name, figure in drawn.items():
+        figure.savefig(folder / f"{name}.png")
+    add_figures(job.config, job.folder, drawn)

@@ -1,0 +1,54 @@
+"""A job of a Hydra sweep: its part of the machine, and how it fails without stopping the others."""
+
+import atexit
+import os
+import sys
+import warnings
+from pathlib import Path
+from typing import Any
+
+from hydra.core.hydra_config import HydraConfig
+from hydra.experimental.callback import Callback
+from hydra.types import RunMode
+from omegaconf import DictConfig
+
+from simclr.launch.failures import tell_failures, write_failure
+from simclr.launch.ranks import all_failed, by_torchrun, is_first
+
+# The presets in conf/hydra/launcher have the names of the plugins' own configurations on purpose.
+warnings.filterwarnings("ignore", r"\s*'hydra/launcher/\w+' is validated against ConfigStore")
+
+
+def in_sweep() -> bool:
+    """Whether Hydra is running a job of a sweep."""
+    return HydraConfig.initialized() and HydraConfig.get().mode == RunMode.MULTIRUN
+
+
+def share_machine() -> None:
+    """Give this job its part: the threads its launcher speaks of, and the GPUs in turn.
+
+    Before torch is imported, which looks at the number of threads once.
+    """
+    hydra = HydraConfig.get()
+    os.environ["SIMCLR_GPU"] = str(hydra.job.num)
+    if threads := hydra.launcher.get("cpus_per_task"):
+        os.environ["OMP_NUM_THREADS"] = str(threads)
+
+
+def record_failure(folder: Path, error: Exception) -> None:
+    """Write into a job's folder what it was and why it failed.
+
+    Raises:
+        SystemExit: if only some of the processes of a run failed: the sweep cannot go on then.
+    """
+    write_failure(folder, HydraConfig.get().overrides.task, error)
+    if by_torchrun() and not all_failed(str(folder)):
+        sys.exit(f"{error}\nNot all processes failed alike: the sweep cannot go on.")
+
+
+class Failures(Callback):
+    """Says at the end of a sweep, however it ends, which of its jobs failed and why."""
+
+    def on_multirun_start(self, config: DictConfig, **_: Any) -> None:
+        if is_first():
+            atexit.register(tell_failures, Path(config.hydra.sweep.dir))

@@ -1,0 +1,179 @@
+"""What every method works with: the job, and the features of an encoder."""
+
+from dataclasses import asdict, dataclass, replace
+from functools import cached_property
+from math import isfinite
+from pathlib import Path
+
+import lightning as L
+import torch
+from scipy.sparse import csr_array
+from torch import Tensor
+
+from simclr.config.schema import Config, FineTuneConfig, SelfTrainConfig
+from simclr.data.images import LabelledImages
+from simclr.data.labels import fingerprint
+from simclr.data.splits import Splits
+from simclr.errors import SimclrError
+from simclr.evaluation.label_spreading import neighbour_graph
+from simclr.evaluation.probe import FeatureNorm
+from simclr.models.classifier import Classifier, extract_features, extract_layers
+from simclr.models.encoders import Encoder, build_encoder
+from simclr.models.weights import load_weights
+from simclr.reports.results import Labels
+from simclr.training.callbacks.checkpoints import Checkpoints
+from simclr.training.callbacks.progress import Progress
+from simclr.training.trainer import local_trainer
+
+NORM_IMAGES = 10_000  # tell mean and sd of a feature to one per cent
+
+
+@dataclass(frozen=True)
+class Job:
+    """What every task works with: configuration, images, output folder and progress bar."""
+
+    config: Config
+    splits: Splits
+    folder: Path
+    progress: Progress
+
+
+class Features:
+    """Representations by one frozen encoder, float32 (N, D), for all draws.
+
+    All but those of a label draw are computed when they are first asked for, and kept.
+
+    Args:
+        encoder: moved to the device that `job` trains on.
+        job: whose images.
+    """
+
+    def __init__(self, encoder: Encoder, job: Job) -> None:
+        self.encoder = encoder.to(local_trainer(job.config).strategy.root_device)
+        self.splits = job.splits
+        self.neighbours = job.config.label_spread.neighbours
+
+    def classifier(self, encoder: Encoder | None = None) -> Classifier:
+        """An untrained linear layer on normalised features of this encoder, or of a copy of it."""
+        return Classifier(encoder or self.encoder, len(self.splits.classes), self.norm)
+
+    @cached_property
+    def norm(self) -> FeatureNorm:
+        """With the statistics of unlabelled images, at most `NORM_IMAGES`, evenly spaced."""
+        unlabelled = self.splits.unlabelled
+        apart = -(-len(unlabelled) // NORM_IMAGES)
+        return FeatureNorm.of(extract_features(self.encoder, unlabelled[::apart]))
+
+    @property
+    def unlabelled(self) -> Tensor:
+        """Of all unlabelled images."""
+        return self._unlabelled[0]
+
+    @property
+    def graph(self) -> csr_array:
+        """Over all unlabelled images, with the nearest neighbours of each.
+
+        Near are images whose representations and inner features are alike: where the former takes a
+        few of one class for another, the latter still show the difference.
+        """
+        return self._unlabelled[1]
+
+    @cached_property
+    def _unlabelled(self) -> tuple[Tensor, csr_array]:
+        *inner, representations = extract_layers(self.encoder, self.splits.unlabelled)
+        seen = [FeatureNorm.of(features)(features) for features in inner]
+        seen.append(self.norm(representations))
+        return representations, neighbour_graph(torch.cat(seen, dim=1), self.neighbours)
+
+    def train(self, chosen: Tensor) -> LabelledImages:
+        """Of the images of a label draw, by their positions, with their labels."""
+        train = self.splits.train.select(chosen)
+        return LabelledImages(extract_features(self.encoder, train.images), train.labels)
+
+    @cached_property
+    def val(self) -> LabelledImages | None:
+        """Of the validation images, with their labels."""
+        return self._of(self.splits.val)
+
+    @cached_property
+    def test(self) -> LabelledImages | None:
+        """Of the test images, with their labels."""
+        return self._of(self.splits.test)
+
+    def _of(self, part: LabelledImages | None) -> LabelledImages | None:
+        return part and LabelledImages(extract_features(self.encoder, part.images), part.labels)
+
+
+def new_encoder(job: Job) -> Encoder:
+    """An encoder whose random weights follow from the seed alone.
+
+    Raises:
+        SimclrError: if the images are too small for it.
+    """
+    L.seed_everything(job.config.seed, verbose=False)
+    config, shape = job.config.encoder, job.splits.shape
+    encoder = build_encoder(config, shape[0])
+    try:
+        extract_features(encoder, torch.zeros(1, *shape, dtype=torch.uint8))
+    except (RuntimeError, AssertionError) as error:
+        size = f"images of {shape[1]}x{shape[2]} pixels"
+        if config.name == "timm":
+            raise SimclrError(
+                f"encoder.model={config.model}: does not take {size} ({error}); choose another"
+            ) from error
+        raise SimclrError(
+            f"encoder.channels={config.channels}: too many stages for {size}; choose fewer"
+        ) from error
+    return encoder
+
+
+def given_encoder(job: Job) -> Encoder:
+    """The encoder with the weights that `encoder.weights` names, or else with random ones."""
+    encoder = new_encoder(job)
+    if job.config.encoder.weights is not None:
+        load_weights(encoder, job.config.encoder.weights)
+    return encoder
+
+
+def checkpoints(job: Job) -> Checkpoints:
+    return Checkpoints(job.folder, job.config.trainer.checkpoint_seconds, asdict(job.config))
+
+
+def logged(trainer: L.Trainer) -> dict[str, float]:
+    """What a training logged last, before it was stopped and resumed if need be.
+
+    Raises:
+        SimclrError: if it is not finite.
+    """
+    metrics = {name: float(value) for name, value in trainer.callback_metrics.items()}
+    for callback in trainer.checkpoint_callbacks:
+        metrics |= callback.metrics if isinstance(callback, Checkpoints) else {}
+    if strange := [f"{name}={value}" for name, value in metrics.items() if not isfinite(value)]:
+        raise SimclrError(
+            f"training diverged: {', '.join(strange)} after {trainer.global_step} steps; "
+            "choose lower learning rates (optimizer.lr, finetune.encoder_lr, ...)"
+        )
+    return metrics
+
+
+def labels_of(job: Job, seed: int) -> Labels:
+    per_class = job.config.labels.per_class
+    indices = job.splits.train_indices[job.splits.draw(per_class, seed)]
+    return Labels(per_class, seed, fingerprint(indices))
+
+
+def settings_of(config: Config, method: str) -> FineTuneConfig | SelfTrainConfig:
+    """Length, batch size and learning rate of a method that trains.
+
+    They are the part of the configuration with the method's name. Where the method is the task, it
+    obeys the common keys like any other task.
+    """
+    own: FineTuneConfig | SelfTrainConfig = getattr(config, method)
+    if config.task != method:
+        return own
+    return replace(
+        own,
+        max_epochs=config.trainer.max_epochs,
+        batch_size=config.data.batch_size,
+        lr=config.optimizer.lr,
+    )

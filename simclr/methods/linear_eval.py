@@ -1,0 +1,77 @@
+"""Linear evaluation: a linear classifier on a frozen encoder (Chen et al. 2020, section 4.2)."""
+
+from torch import Tensor
+
+from simclr.data.datamodule import LabelledDataModule
+from simclr.data.images import LabelledImages
+from simclr.methods.base import Features, Job
+from simclr.methods.scoring import Classified, Scored, fit_and_score
+from simclr.models.classifier import Classifier
+from simclr.training.callbacks.clock import Clock
+from simclr.training.trainer import local_trainer
+
+
+class LinearEval(Scored):
+    """A linear classifier on a frozen encoder.
+
+    Its inputs are the encoder's features, computed once. The problem is convex, so one training
+    step on all labelled features solves it; the encoder stays in eval mode and gets no gradient.
+
+    Args:
+        classifier: whose encoder is frozen and whose linear layer is fitted.
+        l2: strength of the penalty on the weights.
+    """
+
+    def __init__(self, classifier: Classifier, l2: float) -> None:
+        super().__init__(classifier.eval())
+        self.l2 = l2
+        self.automatic_optimization = False
+        classifier.encoder.requires_grad_(False)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Representations (B, D) to logits (B, num_classes)."""
+        return self.classifier.classify(features)
+
+    def train(self, mode: bool = True) -> "LinearEval":
+        super().train(mode)
+        self.classifier.eval()
+        return self
+
+    def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
+        features, labels = batch
+        self.classifier.fit_linear(features, labels, self.l2)
+
+    def configure_optimizers(self) -> None:
+        """None: the training step is a solver of its own."""
+
+
+def linear_eval(job: Job, features: Features, draw: int) -> Classified:
+    """Fit a linear classifier to the features of a label draw, and score it."""
+    return _on_draw("linear_eval", job, features, draw)
+
+
+def random_encoder(job: Job, features: Features, draw: int) -> Classified:
+    """The same for features of an encoder with random weights."""
+    return _on_draw("random_encoder", job, features, draw)
+
+
+def fit_frozen(
+    method: str,
+    job: Job,
+    features: Features,
+    module: LinearEval,
+    train: LabelledImages,
+    draw: int,
+    clock: Clock,
+) -> Classified:
+    """Fit `module` to `train`, which has features in the place of images, and score it."""
+    data = LabelledDataModule(train, features.val, features.test, batch_size=len(train.labels))
+    trainer = local_trainer(job.config, clock, job.progress)
+    return fit_and_score(method, job, trainer, module, data, clock, draw)
+
+
+def _on_draw(method: str, job: Job, features: Features, draw: int) -> Classified:
+    train = features.train(job.splits.draw(job.config.labels.per_class, draw))
+    module = LinearEval(features.classifier(), job.config.probe.l2)
+    with job.progress.stage(f"{method}, draw {draw}"):
+        return fit_frozen(method, job, features, module, train, draw, Clock())

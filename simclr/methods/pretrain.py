@@ -1,0 +1,208 @@
+"""Pretraining: an encoder from unlabelled images, in one or two stages."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import lightning as L
+
+from simclr.config.augment import AugmentConfig, milder
+from simclr.config.schema import ClusteringConfig, Config
+from simclr.data.datamodule import ContrastiveDataModule
+from simclr.data.images import LabelledImages
+from simclr.evaluation.probe import fitted_accuracy
+from simclr.launch.ranks import is_first, world_size
+from simclr.methods.base import (
+    Features,
+    Job,
+    checkpoints,
+    given_encoder,
+    labels_of,
+    logged,
+)
+from simclr.methods.clustering import Clustering
+from simclr.methods.simclr import SimCLR
+from simclr.models.batch_norm import measure_batch_norm
+from simclr.models.encoders import Encoder
+from simclr.models.heads import build_head
+from simclr.models.weights import save_encoder
+from simclr.reports.results import Result, Timing
+from simclr.training.callbacks.checkpoints import read_checkpoint
+from simclr.training.callbacks.clock import Clock
+from simclr.training.callbacks.collapse import CollapseWarning
+from simclr.training.callbacks.curves import Curves
+from simclr.training.callbacks.finite import FiniteLoss
+from simclr.training.callbacks.linear_probe import LinearProbe
+from simclr.training.callbacks.monitors import Monitors
+from simclr.training.callbacks.pictures import Pictures
+from simclr.training.callbacks.stopping import StopSignals
+from simclr.training.optim import scaled_lr
+from simclr.training.resume import is_of_clustering, starting_point
+from simclr.training.trainer import build_logger, build_trainer, decisions
+from simclr.views import build_views
+
+PICTURED = 500  # images that pictures of a pretraining choose from
+
+
+@dataclass(frozen=True)
+class Pretrained:
+    """A pretrained encoder, its features, and the result of its pretraining.
+
+    `history` holds (seconds of pretraining, probe accuracy on validation images).
+    """
+
+    encoder: Encoder
+    features: Features
+    result: Result
+    history: Sequence[tuple[float, float]]
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One training of the encoder, with its own optimiser and schedule.
+
+    `clustering` is None in the first stage, which is plain SimCLR.
+    """
+
+    name: str
+    max_epochs: int
+    batch_size: int
+    lr: float
+    augment: AugmentConfig
+    clustering: ClusteringConfig | None = None
+
+
+def stages(config: Config, images: int) -> list[Stage]:
+    """The stages of a pretraining on so many images, in order."""
+    batch = config.data.batch_size
+    lr = scaled_lr(config.optimizer, batch)
+    first = Stage("pretraining", config.trainer.max_epochs, batch, lr, config.augment)
+    second = config.clustering
+    if not second.max_epochs:
+        return [first]
+    processes = world_size(config.trainer.devices, config.trainer.num_nodes)
+    batch = min(second.batch_size, images // processes * processes)
+    mild = milder(config.augment, second.augment_strength)
+    return [first, Stage("clustering", second.max_epochs, batch, second.lr, mild, second)]
+
+
+def pretrain(job: Job) -> Pretrained:
+    """Train an encoder on the unlabelled images and save it in the job's folder."""
+    config, splits = job.config, job.splits
+    encoder = given_encoder(job)
+    chosen = splits.draw(config.labels.per_class, config.labels.seed)
+    clock = Clock()
+    probe = _probe(job, encoder, splits.train.select(chosen), clock)
+    todo = stages(config, len(splits.unlabelled))
+    start = starting_point(config, job.folder)
+    if start is not None and is_of_clustering(read_checkpoint(start)):
+        todo = todo[1:]
+    metrics: dict[str, float] = {}
+    for stage in todo:
+        metrics = _train(job, stage, encoder, clock, probe, start)
+        start = None
+    metrics.pop("probe_accuracy", None)
+    measure_batch_norm(encoder, splits.unlabelled)
+    if is_first():
+        save_encoder(job.folder / "encoder.safetensors", encoder, config.encoder, splits.shape[0])
+    features = Features(encoder, job)
+    if features.val is not None:
+        metrics["val_accuracy"] = fitted_accuracy(
+            features.norm, features.train(chosen), features.val, config.probe.l2
+        )
+    timing = Timing(clock.seconds, count_views(config, len(splits.unlabelled)) / clock.seconds)
+    labels = labels_of(job, config.labels.seed)
+    result = Result("pretrain", config.seed, metrics, labels, 0, timing)
+    return Pretrained(encoder.eval(), features, result, probe[0].history if probe else [])
+
+
+def count_views(config: Config, images: int) -> int:
+    """How many views a pretraining on so many images puts through the encoder."""
+    return sum(
+        2 * stage.max_epochs * (images // stage.batch_size) * stage.batch_size
+        for stage in stages(config, images)
+    )
+
+
+def _train(
+    job: Job,
+    stage: Stage,
+    encoder: Encoder,
+    clock: Clock,
+    probe: list[LinearProbe],
+    start: Path | None,
+) -> dict[str, float]:
+    """Train the encoder in place, from a checkpoint of this stage if there is one.
+
+    Returns:
+        The metrics that were logged last.
+    """
+    config, splits = job.config, job.splits
+    if stage.clustering:
+        L.seed_everything(config.seed + 1, verbose=False)  # also where the first stage was skipped
+    data = ContrastiveDataModule(
+        splits.unlabelled, build_views(stage.augment), stage.batch_size, config.seed
+    )
+    steps = stage.max_epochs * len(data.train_dataloader())
+    arguments: dict[str, Any] = {
+        "encoder": encoder,
+        "head": build_head(config.head, encoder.dim),
+        "loss": config.loss,
+        "optimizer": replace(config.optimizer, lr=stage.lr),
+        "total_steps": steps,
+        "log_every_n_steps": config.trainer.log_every_n_steps,
+    }
+    module = (
+        Clustering(clustering=stage.clustering, **arguments)
+        if stage.clustering
+        else SimCLR(**arguments)
+    )
+    views_per_step = 2 * stage.batch_size
+    every = config.trainer.log_every_n_steps
+    curves = ["loss", "contrastive_accuracy", *(["cluster_information"] * bool(stage.clustering))]
+    seen = (splits.val or splits.train).sample(PICTURED)
+    trainer = build_trainer(
+        config,
+        max_epochs=stage.max_epochs,
+        callbacks=[
+            clock,
+            job.progress,
+            *probe,
+            Curves(clock, every, views_per_step, *curves),
+            *([Monitors(clock, config.probe.every_steps)] if config.probe.every_steps else []),
+            Pictures(encoder, clock, data.views, seen, splits.classes),
+            FiniteLoss(
+                f"loss.temperature={config.loss.temperature:g}; choose a lower "
+                f"{'clustering' if stage.clustering else 'optimizer'}.lr "
+                "or a higher loss.temperature"
+            ),
+            CollapseWarning(first_step=int(config.optimizer.warmup * steps)),
+            StopSignals(),
+            checkpoints(job),
+        ],
+        logger=build_logger(config.logger, job.folder, "clustering" if stage.clustering else ""),
+        checkpointing=True,
+    )
+    if not stage.clustering:
+        job.progress.say(decisions(trainer))
+    with job.progress.stage(f"{stage.name}, seed {config.seed}", views_per_step):
+        trainer.fit(module, data, ckpt_path=start, weights_only=True)
+    return logged(trainer)
+
+
+def _probe(job: Job, encoder: Encoder, labelled: LabelledImages, clock: Clock) -> list[LinearProbe]:
+    """The probe during pretraining, if there are validation images and it is wanted."""
+    config, splits = job.config.probe, job.splits
+    if splits.val is None or not config.every_steps:
+        return []
+    return [
+        LinearProbe(
+            encoder,
+            clock,
+            labelled,
+            splits.val.sample(config.images),
+            config.l2,
+            config.every_steps,
+        )
+    ]

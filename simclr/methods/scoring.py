@@ -1,0 +1,129 @@
+"""How a classifier is scored: the same for every method."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import lightning as L
+import torch
+from torch import Tensor
+from torchmetrics.classification import MulticlassAccuracy, MulticlassConfusionMatrix
+
+from simclr.data.datamodule import LabelledDataModule
+from simclr.methods.base import Job, labels_of, logged
+from simclr.models.classifier import Classifier, extract_features
+from simclr.models.export import export_onnx
+from simclr.models.weights import save_classifier
+from simclr.reports.results import Result, Timing
+from simclr.training.callbacks.clock import Clock
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+SHOWN_IMAGES = 2_000  # test images that figures choose from
+
+
+@dataclass(frozen=True)
+class Classified:
+    """A trained classifier, its scores, and its confusion matrix (true, predicted) on test."""
+
+    classifier: Classifier
+    result: Result
+    confusion: Tensor
+
+
+class Scored(L.LightningModule):
+    """A classifier that can be validated and tested; methods add how it is trained.
+
+    Args:
+        classifier: encoder and linear layer.
+    """
+
+    def __init__(self, classifier: Classifier) -> None:
+        super().__init__()
+        self.classifier = classifier
+        classes = classifier.linear.out_features
+        # Each process scores a classifier of its own: nothing to add up over processes.
+        self.val_accuracy = MulticlassAccuracy(classes, average="micro", sync_on_compute=False)
+        self.test_accuracy = MulticlassAccuracy(classes, average="micro", sync_on_compute=False)
+        self.confusion = MulticlassConfusionMatrix(classes, sync_on_compute=False)
+
+    def validation_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
+        inputs, labels = batch
+        self.val_accuracy.update(self(inputs), labels)
+        self.log("val_accuracy", self.val_accuracy, batch_size=len(labels))
+
+    def test_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
+        inputs, labels = batch
+        logits = self(inputs)
+        self.test_accuracy.update(logits, labels)
+        self.confusion.update(logits, labels)
+        self.log("test_accuracy", self.test_accuracy, batch_size=len(labels))
+
+    def finish(self, job: Job) -> None:
+        """Called once between training and scoring."""
+
+
+def fit_and_score(
+    method: str,
+    job: Job,
+    trainer: L.Trainer,
+    module: Scored,
+    data: LabelledDataModule,
+    clock: Clock,
+    draw: int,
+    start: Path | None = None,
+) -> Classified:
+    """Train a classifier, and score it once, with its last weights.
+
+    Args:
+        method: its name, for the result.
+        job: whose images and folder.
+        trainer: already has its callbacks, `clock` among them.
+        module: classifier, and how it is trained.
+        data: training, validation and test images.
+        clock: of the seconds of training.
+        draw: the label seed.
+        start: a checkpoint to go on from.
+    """
+    trainer.fit(module, data, ckpt_path=start, weights_only=True)
+    module.finish(job)
+    metrics = logged(trainer)
+    classes = len(job.splits.classes)
+    confusion = torch.zeros(classes, classes, dtype=torch.int64)
+    if data.val is not None:
+        (scores,) = trainer.validate(module, data, verbose=False)
+        metrics |= scores
+    if data.test is not None:
+        (scores,) = trainer.test(module, data, verbose=False)
+        metrics |= scores
+        confusion = module.confusion.compute().cpu()
+    views = max(1, trainer.global_step) * data.views_per_step
+    timing = Timing(clock.seconds, views / clock.seconds)
+    n_test = int(confusion.sum())
+    result = Result(method, job.config.seed, metrics, labels_of(job, draw), n_test, timing)
+    return Classified(module.classifier.eval(), result, confusion)
+
+
+def save_classified(job: Job, classified: Classified) -> None:
+    """Write classifier.safetensors and, if asked for, classifier.onnx."""
+    config, splits = job.config, job.splits
+    path = job.folder / "classifier.safetensors"
+    save_classifier(path, classified.classifier, config.encoder, splits.shape, splits.classes)
+    if config.export == "onnx":
+        export_onnx(classified.classifier, splits.shape, path.with_suffix(".onnx"))
+
+
+def classifier_figures(job: Job, classifier: Classifier, confusion: Tensor) -> "dict[str, Figure]":
+    """The confusion matrix and the most certain mistakes on test images, if there are any."""
+    from simclr.reports import figures
+
+    if job.splits.test is None:
+        return {}
+    seen, classes = job.splits.test.sample(SHOWN_IMAGES), job.splits.classes
+    with torch.inference_mode():
+        logits = classifier.classify(extract_features(classifier.encoder, seen.images)).cpu()
+    return {
+        "confusion": figures.confusion_figure(confusion, classes),
+        "mistakes": figures.mistakes_figure(seen.images, seen.labels, logits, classes),
+    }

@@ -1,0 +1,214 @@
+"""Many finished runs as one table: what differs between them, and how well each setting did."""
+
+import argparse
+import csv
+import io
+import json
+import os
+import sys
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from math import isfinite
+from pathlib import Path
+from typing import Any
+
+from simclr.config.keys import BOOKKEEPING, SEEDS, flat
+from simclr.errors import SimclrError
+from simclr.launch.failures import read_failure
+from simclr.reports.tables import SUMMARY_HEADER, Summary, markdown, summarise, summary_cells, text
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One trained model.
+
+    Attributes:
+        folder: of its run.
+        settings: `method`, and each key of the configuration that can influence the model.
+        metrics: name to number; accuracies are fractions.
+    """
+
+    folder: Path
+    settings: dict[str, str]
+    metrics: dict[str, float]
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Settings by what differs between them, best first.
+
+    Attributes:
+        metric: what is compared.
+        keys: `method`, and each key that differs.
+        groups: values of the keys, and the metric over all seeds.
+    """
+
+    metric: str
+    keys: list[str]
+    groups: list[tuple[tuple[str, ...], Summary]]
+
+
+def gather(folders: Iterable[Path]) -> tuple[list[Sample], list[str]]:
+    """Trained models of all runs in these folders and below, and a line for each run left out.
+
+    A run found twice counts once. Of runs with equal settings and seeds the last one counts:
+    repeating a run is no evidence.
+    """
+    samples: dict[frozenset[tuple[str, str]], Sample] = {}
+    notes: dict[str, None] = {}
+    for folder, finished in _runs(folders, notes):
+        if not finished:
+            notes[f"{folder}: {_why_unfinished(folder)}"] = None
+            continue
+        try:
+            found = read(folder)
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            notes[f"{folder}: cannot be read, {type(error).__name__}: {error}"] = None
+            continue
+        for sample in found:
+            identity = frozenset(sample.settings.items())
+            if identity in samples:
+                repeated = samples[identity].folder
+                notes[f"{repeated}: {folder} has the same settings and seeds, and counts"] = None
+            samples[identity] = sample
+    return list(samples.values()), list(notes)
+
+
+def read(folder: Path) -> list[Sample]:
+    """The trained models of a finished run: one, or all of a benchmark.
+
+    Raises:
+        OSError, ValueError, KeyError, TypeError: if its files are not what a run writes.
+    """
+    match json.loads((folder / "results.json").read_text()):
+        case {
+            "task": str(task),
+            "config": dict(config),
+            "metrics": dict(metrics),
+            "timing": dict(timing),
+        }:
+            settings = {key: value for key, value in flat(config) if key not in BOOKKEEPING}
+        case _:
+            raise ValueError("results.json lacks task, config, metrics or timing")
+    if task != "benchmark":
+        return [Sample(folder, {"method": task} | settings, _numbers(metrics | timing))]
+    with (folder / "results.csv").open(newline="") as file:
+        return [
+            Sample(
+                folder,
+                {"method": row["method"]}
+                | settings
+                | {"seed": row["pretrain_seed"], "labels.seed": row["label_seed"]},
+                _numbers(
+                    {
+                        "test_accuracy": row["test_accuracy"],
+                        "val_accuracy": row["val_accuracy"],
+                        "fit_seconds": row["seconds"],
+                    }
+                ),
+            )
+            for row in csv.DictReader(file)
+        ]
+
+
+def compare(samples: Sequence[Sample], metric: str) -> Comparison:
+    """Group models by what differs between them, seeds excepted, and summarise a metric they have.
+
+    The best is the highest, or the lowest of losses and seconds.
+    """
+    keys = ["method"]
+    for key in dict.fromkeys(key for sample in samples for key in sample.settings):
+        differs = len({sample.settings.get(key) for sample in samples}) > 1
+        if differs and key not in SEEDS and key not in keys:
+            keys.append(key)
+    groups: dict[tuple[str, ...], list[float]] = {}
+    for sample in samples:
+        values = tuple(sample.settings.get(key, "") for key in keys)
+        groups.setdefault(values, []).append(sample.metrics[metric])
+    summaries = [(values, summarise(numbers)) for values, numbers in groups.items()]
+    lowest_first = "loss" in metric or "seconds" in metric
+    summaries.sort(key=lambda group: group[1].mean, reverse=not lowest_first)
+    return Comparison(metric, keys, summaries)
+
+
+def render(comparison: Comparison, style: str) -> str:
+    """The table as `text`, `csv` (numbers as they are) or `markdown`."""
+    metric, keys, groups = comparison.metric, comparison.keys, comparison.groups
+    if style == "csv":
+        file = io.StringIO()
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow([*keys, metric, "sd", "n", "ci95_low", "ci95_high"])
+        for values, summary in groups:
+            ends = summary.ci95 or (None, None)
+            writer.writerow([*values, summary.mean, summary.sd, summary.n, *ends])
+        return file.getvalue().rstrip("\n")
+    header = [*keys, metric.replace("_", " "), *SUMMARY_HEADER]
+    number = ".2%" if metric.endswith("accuracy") else ".4g"
+    rows = [[*values, *summary_cells(summary, number)] for values, summary in groups]
+    return markdown(header, rows) if style == "markdown" else text(header, rows)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Print the table of the folders named on the command line, and on stderr what is not in it."""
+    parser = argparse.ArgumentParser("python -m simclr.results", description=__doc__)
+    parser.add_argument("folders", nargs="+", type=Path, metavar="FOLDER", help="runs or sweeps")
+    parser.add_argument("--format", choices=("text", "csv", "markdown"), default="text")
+    parser.add_argument("--metric", help="default: test_accuracy, or val_accuracy if none has it")
+    given = parser.parse_args(arguments)
+    samples, notes = gather(given.folders)
+    try:
+        metric = _metric(samples, given.metric)
+    except SimclrError as error:
+        print(*notes, error, sep="\n", file=sys.stderr)
+        return 1
+    notes += dict.fromkeys(f"{s.folder}: no {metric}" for s in samples if metric not in s.metrics)
+    for note in notes:
+        print(note, file=sys.stderr)
+    print(render(compare([s for s in samples if metric in s.metrics], metric), given.format))
+    return 0
+
+
+def _runs(folders: Iterable[Path], notes: dict[str, None]) -> Iterator[tuple[Path, bool]]:
+    """Folders of runs, each once, and whether the run is finished."""
+    seen = set()
+    for top in folders:
+        if not top.is_dir():
+            notes[f"{top}: no such folder"] = None
+        for name, children, files in os.walk(top):
+            folder = Path(name)
+            started = ".hydra" in children or ("checkpoints" in children and not _part(folder))
+            finished = "results.json" in files
+            children[:] = sorted(child for child in children if not child.startswith("."))
+            if (finished or started) and folder.resolve() not in seen:
+                seen.add(folder.resolve())
+                yield folder, finished
+
+
+def _why_unfinished(folder: Path) -> str:
+    if found := read_failure(folder):
+        return "failed: " + " ".join(found[1].split())
+    return "failed or unfinished, it has no results.json"
+
+
+def _part(folder: Path) -> bool:
+    """Whether a folder is one pretraining of the benchmark in the folder above."""
+    parent = folder.resolve().parent
+    return (parent / ".hydra").exists() or (parent / "results.json").exists()
+
+
+def _metric(samples: Sequence[Sample], wanted: str | None) -> str:
+    if not samples:
+        raise SimclrError("Nothing to compare: no finished run in these folders")
+    known = {name for sample in samples for name in sample.metrics}
+    metric = wanted or ("test_accuracy" if "test_accuracy" in known else "val_accuracy")
+    if metric not in known:
+        choices = ", ".join(sorted(known))
+        raise SimclrError(f"--metric {metric}: no run has it; choose from {choices}")
+    return metric
+
+
+def _numbers(found: Mapping[str, Any]) -> dict[str, float]:
+    numbers = {name: float(value) for name, value in found.items() if value not in (None, "")}
+    if strange := [f"{name}={value}" for name, value in numbers.items() if not isfinite(value)]:
+        raise ValueError(f"not finite: {', '.join(strange)}")
+    return numbers

@@ -1,1 +1,0 @@
-"""The tasks: each a short function from parts to what it found out."""

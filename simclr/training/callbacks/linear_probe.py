@@ -1,0 +1,94 @@
+"""What a linear and a nearest-neighbour classifier make of the encoder while it is pretrained."""
+
+from typing import Any
+
+import lightning as L
+
+from simclr.data.images import LabelledImages
+from simclr.evaluation.embedding_metrics import effective_rank, embedding_sd
+from simclr.evaluation.probe import FeatureNorm, fitted_accuracy, knn_accuracy
+from simclr.models.classifier import extract_features
+from simclr.models.encoders import Encoder
+from simclr.reports.tensorboard import log_scalars
+from simclr.training.callbacks.clock import Clock
+
+
+def probe_accuracy(
+    encoder: Encoder, train: LabelledImages, val: LabelledImages, l2: float
+) -> float:
+    """Validation accuracy of a linear classifier that sees only the labelled images `train`.
+
+    Their features are also all that the features are standardised by.
+
+    Args:
+        encoder: left as it is, its mode included.
+        train: the labelled images.
+        val: the images that are scored.
+        l2: strength of the penalty on the weights.
+    """
+    return _accuracy(_features(encoder, train), _features(encoder, val), l2)
+
+
+def _features(encoder: Encoder, part: LabelledImages) -> LabelledImages:
+    return LabelledImages(extract_features(encoder, part.images), part.labels)
+
+
+def _accuracy(train: LabelledImages, val: LabelledImages, l2: float) -> float:
+    return fitted_accuracy(FeatureNorm.of(train.images), train, val, l2)
+
+
+class LinearProbe(L.Callback):
+    """Probe the encoder every so many steps, with the clock stopped.
+
+    Only training and validation images are used. The logger gets probe/* and what the validation
+    images' representations are like, as representation/*. `history` holds (seconds of pretraining,
+    accuracy), `history[-1]` being the newest.
+
+    Args:
+        encoder: which is being trained.
+        clock: the clock of this training.
+        train: the labelled images.
+        val: the validation images.
+        l2: strength of the penalty on the weights.
+        every_steps: steps between two probes.
+    """
+
+    def __init__(
+        self,
+        encoder: Encoder,
+        clock: Clock,
+        train: LabelledImages,
+        val: LabelledImages,
+        l2: float,
+        every_steps: int,
+    ) -> None:
+        self.encoder = encoder
+        self.clock = clock
+        self.parts = (train, val)
+        self.l2 = l2
+        self.every_steps = every_steps
+        self.history: list[tuple[float, float]] = []
+
+    def on_train_batch_end(self, trainer: L.Trainer, pl_module: L.LightningModule, *_: Any) -> None:
+        if trainer.global_step % self.every_steps:
+            return
+        with self.clock.paused():
+            with trainer.precision_plugin.forward_context():
+                train, val = (_features(self.encoder, part) for part in self.parts)
+            accuracy = _accuracy(train, val, self.l2)
+            self.history.append((self.clock.seconds, accuracy))
+            pl_module.log("probe_accuracy", accuracy, logger=False, rank_zero_only=True)
+            if trainer.loggers:
+                measures = {
+                    "probe/linear_accuracy": accuracy,
+                    "probe/knn_accuracy": knn_accuracy(train, val),
+                    "representation/effective_rank": float(effective_rank(val.images)),
+                    "representation/sd": float(embedding_sd(val.images)),
+                }
+                log_scalars(trainer, measures)
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"history": self.history}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self.history = [(seconds, accuracy) for seconds, accuracy in state_dict["history"]]

@@ -1,0 +1,105 @@
+"""One progress bar for the whole job, however many trainings it has, and a line for each stage."""
+
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import lightning as L
+from tqdm import tqdm
+
+from simclr.launch.ranks import is_first
+
+SHOWN = {  # metric: how it is named and written
+    "loss": "loss {:.3f}",
+    "contrastive_accuracy": "contrastive {:.1%}",
+    "probe_accuracy": "probe {:.1%}",
+    "val_accuracy": "validation {:.1%}",
+    "test_accuracy": "test {:.1%}",
+}
+
+
+class Progress(L.Callback):
+    """Counts images that went through the encoder; every stage says how many it will be.
+
+    On a terminal it is one line with the time left, above which every finished stage leaves one.
+    Elsewhere (logs, CI) finished stages leave the same lines, and long ones a line now and then.
+
+    Args:
+        total: images of the whole job, forward and backward.
+        seconds: between two lines where there is no terminal.
+    """
+
+    def __init__(self, total: int, seconds: float = 60) -> None:
+        self.first = is_first()
+        self.interactive = sys.stderr.isatty()
+        self.total = total
+        self.seconds = seconds
+        self.bar = tqdm(
+            total=total,
+            bar_format="{desc} {percentage:3.0f}% |{bar:8}| {remaining} left, {rate_fmt}{postfix}",
+            unit="img",
+            unit_scale=True,
+            dynamic_ncols=True,
+            disable=not (self.interactive and self.first),
+            mininterval=0.5,
+        )
+        self._stage, self._images_per_step = "", 0
+        self._metrics: dict[str, str] = {}
+        self._done = 0
+        self._started = self._spoke = time.monotonic()
+
+    @contextmanager
+    def stage(self, name: str, images_per_step: int = 0) -> Iterator[None]:
+        """Name what is going on, and say how many images a training step of it takes."""
+        begun = time.monotonic()
+        self._stage, self._images_per_step, self._metrics = name, images_per_step, {}
+        self.bar.set_postfix_str("", refresh=False)
+        self.bar.set_description_str(name)
+        yield
+        took = tqdm.format_interval(time.monotonic() - begun)
+        self._speak(", ".join([f"{name}: {took}", *self._metrics.values()]))
+
+    def on_train_batch_end(self, trainer: L.Trainer, pl_module: L.LightningModule, *_: Any) -> None:
+        """Metrics are fetched from the device only where they are about to be shown."""
+        self._done += self._images_per_step
+        if self.bar.update(self._images_per_step):
+            self._read(trainer)
+        now = time.monotonic()
+        if not self.interactive and self.first and now - self._spoke > self.seconds:
+            self._read(trainer)
+            left = (now - self._started) * (self.total / max(1, self._done) - 1)
+            share = f"{self._done / max(1, self.total):.0%}"
+            begin = f"{self._stage}: {share} of the job, {tqdm.format_interval(left)} left"
+            self._speak(", ".join([begin, *self._metrics.values()]))
+
+    def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        self._read(trainer)
+
+    def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        self._read(trainer)
+
+    def on_test_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        self._read(trainer)
+
+    def say(self, text: str) -> None:
+        """Print on the terminal, above the bar; once, however many processes there are."""
+        if self.first:
+            self.bar.write(text)
+
+    def close(self) -> None:
+        """Leave the line as it is."""
+        self.bar.close()
+
+    def _read(self, trainer: L.Trainer) -> None:
+        known = trainer.callback_metrics
+        self._metrics |= {
+            name: form.format(float(known[name])) for name, form in SHOWN.items() if name in known
+        }
+        self.bar.set_postfix_str(", ".join(self._metrics.values()), refresh=False)
+
+    def _speak(self, text: str) -> None:
+        self._spoke = time.monotonic()
+        if self.first:
+            tqdm.write(text, file=sys.stderr)

@@ -1,0 +1,95 @@
+"""Optimisers with per-step warm-up and cosine, and the parameter groups they work on."""
+
+import math
+from collections.abc import Iterable
+
+import torch
+from torch import nn
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LambdaLR
+
+from simclr.config.schema import OptimizerConfig
+from simclr.errors import SimclrError
+
+
+def parameter_groups(modules: Iterable[tuple[nn.Module, float]]) -> list[dict[str, object]]:
+    """Two groups per (module, learning rate): weights to decay, and biases and norms not to.
+
+    Every trainable parameter lands in exactly one group; biases and norms are those with fewer
+    than two dimensions. Groups without parameters are left out.
+    """
+    groups: list[dict[str, object]] = []
+    for module, lr in modules:
+        trainable = [p for p in module.parameters() if p.requires_grad]
+        groups.append({"params": [p for p in trainable if p.ndim >= 2], "lr": lr})
+        groups.append({"params": [p for p in trainable if p.ndim < 2], "lr": lr, "weight_decay": 0})
+    return [group for group in groups if group["params"]]
+
+
+def build_optimizer(
+    config: OptimizerConfig, modules: Iterable[tuple[nn.Module, float]]
+) -> Optimizer:
+    """The optimiser that `config.name` chooses over (module, learning rate) pairs.
+
+    Raises:
+        SimclrError: if LARS is asked for and the extra that brings it is not installed.
+        ValueError: if there is no optimiser of that name.
+    """
+    groups = parameter_groups(modules)
+    match config.name:
+        case "adamw":
+            return torch.optim.AdamW(groups, weight_decay=config.weight_decay, fused=True)
+        case "sgd":
+            return torch.optim.SGD(
+                groups,
+                momentum=config.momentum,
+                weight_decay=config.weight_decay,
+                nesterov=config.momentum > 0,
+                fused=True,
+            )
+        case "lars":
+            try:
+                from timm.optim.lars import Lars
+            except ImportError as error:
+                raise SimclrError(
+                    "optimizer.name=lars: needs the package timm: pip install 'simclr[timm]'"
+                ) from error
+            for group in groups:  # whether or not they decay: by itself, timm would not adapt then
+                group["always_adapt"] = "weight_decay" not in group
+            optimizer: Optimizer = Lars(
+                groups, momentum=config.momentum, weight_decay=config.weight_decay
+            )
+            return optimizer
+        case name:
+            raise ValueError(f"no optimizer named {name!r}")
+
+
+def scaled_lr(config: OptimizerConfig, batch_size: int) -> float:
+    """The peak learning rate for a batch, where `config.lr` is for 256 (Chen et al. 2020, B.1).
+
+    Raises:
+        ValueError: if there is no rule of the name in `config.lr_scaling`.
+    """
+    growth = batch_size / 256
+    match config.lr_scaling:
+        case "none":
+            return config.lr
+        case "linear":
+            return config.lr * growth
+        case "sqrt":
+            return config.lr * math.sqrt(growth)
+        case name:
+            raise ValueError(f"no lr_scaling named {name!r}")
+
+
+def warmup_cosine(optimizer: Optimizer, total_steps: int, warmup: float) -> LambdaLR:
+    """Linear warm-up over the first `warmup` share of `total_steps`, then cosine to zero."""
+    warmup_steps = round(warmup * total_steps)
+
+    def factor(step: int) -> float:
+        if step < warmup_steps:
+            return (step + 1) / warmup_steps
+        progress = (step - warmup_steps) / max(1, total_steps - warmup_steps)
+        return 0.5 * (1 + math.cos(math.pi * min(1.0, progress)))
+
+    return LambdaLR(optimizer, factor)

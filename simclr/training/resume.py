@@ -1,0 +1,102 @@
+"""Going on with a run that was stopped, and leaving alone one that was not."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+from simclr.config.keys import BOOKKEEPING, flat
+from simclr.config.schema import Config
+from simclr.errors import SimclrError
+from simclr.training.callbacks.checkpoints import newest_checkpoint, read_checkpoint
+
+AUTO = "auto"
+MAY_CHANGE = BOOKKEEPING | {  # between a stop and going on
+    "data.root",
+    "trainer.accelerator",
+    "trainer.devices",
+    "trainer.num_nodes",
+    "trainer.strategy",
+}
+
+
+@contextmanager
+def claimed(folder: Path, resuming: bool) -> Iterator[None]:
+    """Keep other runs out of an output folder.
+
+    Raises:
+        SimclrError: if it cannot be written to, another run is at work in it, or, unless resuming,
+            one has been.
+    """
+    name = f"output_dir={folder}"
+    lock = FileLock(folder / ".lock", timeout=0)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock.acquire()
+    except Timeout:
+        raise SimclrError(
+            f"{name}: another run is writing there; choose another folder, or wait"
+        ) from None
+    except OSError as error:
+        raise SimclrError(f"{name}: cannot be written: {error.strerror or error}") from error
+    try:
+        parts = ("results.json", "checkpoints", "finished.jsonl")
+        left = [part for part in parts if (folder / part).exists()]
+        if left and not resuming:
+            what = "a finished run" if left[0] == "results.json" else "a run that was stopped"
+            raise SimclrError(
+                f"{name}: holds {what} ({left[0]}); choose another folder, or go on with it: "
+                f"checkpoint={AUTO}"
+            )
+        yield
+    finally:
+        lock.release()
+
+
+def starting_point(config: Config, folder: Path) -> Path | None:
+    """The checkpoint that training goes on from: `config.checkpoint`, or the newest whole one.
+
+    Raises:
+        SimclrError: if the file is no whole checkpoint, or one of a run with other settings.
+    """
+    if config.checkpoint is None:
+        return None
+    path = newest_checkpoint(folder) if config.checkpoint == AUTO else Path(config.checkpoint)
+    if path is not None:
+        try:
+            checkpoint = read_checkpoint(path)
+        except SimclrError as error:
+            raise SimclrError(f"checkpoint={error}") from error
+        settled = config.checkpoint == AUTO or is_of_clustering(checkpoint)
+        longer = set() if settled else {"trainer.max_epochs"}
+        same_settings(checkpoint["config"], asdict(config), str(path), MAY_CHANGE | longer)
+    return path
+
+
+def is_of_clustering(checkpoint: Mapping[str, Any]) -> bool:
+    """Whether it is of the second stage of a pretraining, so that the first is over."""
+    return "cluster_heads.weight" in checkpoint["state_dict"]
+
+
+def same_settings(
+    before: Mapping[str, Any], now: Mapping[str, Any], where: str, may_change: set[str] = MAY_CHANGE
+) -> None:
+    """Refuse to go on with other settings: the result would be neither run's.
+
+    Raises:
+        SimclrError: naming each key that differs, with both values.
+    """
+    old, new = dict(flat(before)), dict(flat(now))
+    if changed := [
+        f"  {key}={new.get(key)}: was {old.get(key)}"
+        for key in new | old
+        if key not in may_change and old.get(key) != new.get(key)
+    ]:
+        raise SimclrError(
+            f"checkpoint: the run in {where} has other settings:\n"
+            + "\n".join(changed)
+            + "\nKeep them, or begin anew in another output_dir."
+        )

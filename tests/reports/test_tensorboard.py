@@ -1,0 +1,102 @@
+"""What a run shows in TensorBoard, read back from its event files."""
+
+import math
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from command_line import do
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from tensorboard.plugins.hparams.metadata import (
+    EXPERIMENT_TAG,
+    SESSION_START_INFO_TAG,
+    parse_session_start_info_plugin_data,
+)
+
+from simclr.training.callbacks.monitors import similarities
+
+
+def events(folder: Path) -> EventAccumulator:
+    read = EventAccumulator(str(folder))
+    read.Reload()
+    return read
+
+
+@pytest.fixture(scope="module")
+def watched(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The tensorboard/ of a tiny benchmark."""
+    settings = ("logger=tensorboard", "labels.draws=1", "trainer.log_every_n_steps=2")
+    return do(tmp_path_factory.mktemp("watched"), *settings, "loss.temperature=0.3") / "tensorboard"
+
+
+@pytest.fixture(scope="module")
+def main(watched: Path) -> EventAccumulator:
+    return events(watched)
+
+
+def test_curves_of_the_pretraining(main: EventAccumulator) -> None:
+    """It has 7 steps, is logged every 2 and probed every 5."""
+    steps = {tag: [event.step for event in main.Scalars(tag)] for tag in main.Tags()["scalars"]}
+    for name in ("loss", "contrastive_accuracy", "learning_rate", "views_per_second"):
+        assert steps.pop(f"training/{name}") == [2, 4, 6]
+    for tag in (
+        *("probe/linear_accuracy", "probe/knn_accuracy"),
+        *("projection/alignment", "projection/uniformity", "projection/sd"),
+        *("representation/effective_rank", "representation/sd"),
+    ):
+        assert steps.pop(tag) == [5]
+        assert math.isfinite(main.Scalars(tag)[0].value)
+    assert all(tag.startswith("final/") for tag in steps)
+    assert all(event.value > 0 for event in main.Scalars("training/views_per_second"))
+    assert sorted(main.Tags()["histograms"]) == ["similarity/negative", "similarity/positive"]
+
+
+@pytest.mark.parametrize(("name", "pairs"), [("positive", 32), ("negative", 32 * 31)])
+def test_histograms_hold_every_similarity(main: EventAccumulator, name: str, pairs: int) -> None:
+    (event,) = main.Histograms(f"similarity/{name}")
+    found = event.histogram_value
+    assert found.num == sum(found.bucket) == pairs
+    assert -1 <= found.min <= found.sum / found.num <= found.max <= 1
+
+
+def test_pictures(main: EventAccumulator) -> None:
+    images = {tag: [event.step for event in main.Images(tag)] for tag in main.Tags()["images"]}
+    assert images.pop("pictures/views") == [0]
+    assert images.pop("pictures/nearest_neighbours") == [0, 7]
+    names = ("accuracy", "views", "neighbours", "confusion", "mistakes", "embedding", "pretraining")
+    assert images == {f"figures/{name}": [0] for name in names}
+
+
+def test_the_projector_has_thumbnails_and_labels(watched: Path) -> None:
+    (sprite,) = watched.rglob("sprite.png")
+    assert len((sprite.parent / "tensors.tsv").read_text().splitlines()) == 50
+    assert set((sprite.parent / "metadata.tsv").read_text().split()) == set("0123456789")
+    assert (watched / "projector_config.pbtxt").exists()
+
+
+@pytest.mark.parametrize("stage", ["finetune_draw_0", "supervised_draw_0"])
+def test_every_other_training_has_curves_of_its_own(watched: Path, stage: str) -> None:
+    tags = events(watched / stage).Tags()["scalars"]
+    assert {"training/loss", "training/learning_rate", "final/test_accuracy"} <= set(tags)
+    assert "epoch" not in tags
+
+
+def test_hparams_hold_all_settings_and_the_final_metrics(main: EventAccumulator) -> None:
+    """Not the experiment, so that TensorBoard makes its table from all runs there are."""
+    tags = main.PluginTagToContent("hparams")
+    assert EXPERIMENT_TAG not in tags
+    settings: Any = parse_session_start_info_plugin_data(tags[SESSION_START_INFO_TAG]).hparams
+    assert settings["loss.temperature"].number_value == pytest.approx(0.3)
+    assert settings["task"].string_value == "benchmark"
+    assert settings["encoder.channels"].string_value == "[4, 8, 8, 16]"
+    for method in ("", "finetune_", "supervised_", "random_encoder_"):
+        assert 0 <= main.Scalars(f"final/{method}test_accuracy")[0].value <= 1
+
+
+def test_similarities() -> None:
+    z0, z1 = torch.randn(2, 5, 3, generator=torch.Generator().manual_seed(0))
+    positive, negative = similarities(z0, z1)
+    every = torch.stack([torch.cosine_similarity(z0, z1.roll(-k, 0)) for k in range(5)], dim=1)
+    torch.testing.assert_close(positive, every[:, 0])
+    torch.testing.assert_close(negative.sort().values, every[:, 1:].flatten().sort().values)
