@@ -14,6 +14,7 @@ from omegaconf.errors import OmegaConfBaseException
 from simclr.checks import check
 from simclr.config.schema import Config, register
 from simclr.errors import SimclrError
+from simclr.help import register_help
 from simclr.launch.arguments import refused
 from simclr.launch.failures import REPORT
 from simclr.launch.ranks import is_first, run_name
@@ -25,6 +26,7 @@ os.environ.setdefault("GOMP_SPINCOUNT", "30000")
 
 asked_for_traceback = os.environ.get("HYDRA_FULL_ERROR", "0")
 register()
+register_help()
 os.environ["SIMCLR_RUN"] = run_name()  # of the output folder; the jobs of a sweep inherit it
 if not is_first():
     sys.argv += ["hydra.output_subdir=null", "hydra/hydra_logging=none"]

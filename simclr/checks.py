@@ -1,11 +1,15 @@
-"""What a configuration may not be, beyond types: found before any data is read, all at once."""
+"""Checks of a configuration beyond types: before any data is read, and all problems at once.
+
+They read the registries of all parts, and so stand above them.
+"""
 
 import importlib.util
+import math
 import os
 import re
 import shlex
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import fields, is_dataclass
 from difflib import get_close_matches
 from pathlib import Path
@@ -13,101 +17,25 @@ from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
 
-from simclr.config.augment import check_augment
+from simclr.config.augment import AugmentConfig
+from simclr.config.keys import keys_of
 from simclr.config.schema import Config
+from simclr.data import SOURCES
 from simclr.errors import SimclrError
 from simclr.launch.ranks import by_srun, by_torchrun, world_size
 from simclr.launch.sweeps import in_sweep
+from simclr.losses import LOSSES
+from simclr.methods import METHODS
+from simclr.models import ENCODERS
+from simclr.training import OPTIMIZERS
 
-CHOICES: dict[str, tuple[str | None, ...]] = {
-    "task": (
-        *("benchmark", "pretrain", "linear_eval", "finetune", "supervised"),
-        *("label_spread", "self_train"),
-    ),
-    "export": (None, "onnx"),
-    "logger": ("tensorboard", "csv", "none"),
-    "data.name": ("mnist", "fashion_mnist", "kmnist", "idx", "folder", "synthetic"),
-    "data.stream": ("auto", "always", "never"),
-    "encoder.name": ("cnn", "resnet18", "timm"),
-    "loss.name": ("nt_xent", "dcl"),
-    "optimizer.name": ("adamw", "sgd", "lars"),
-    "optimizer.lr_scaling": ("none", "linear", "sqrt"),
-    "trainer.accelerator": ("auto", "cpu", "gpu"),
-    "trainer.strategy": ("auto", "ddp"),
-    "trainer.precision": ("auto", "32-true", "bf16-mixed", "16-mixed"),
+REGISTRIES: dict[str, Iterable[str]] = {  # the choices that grow with the code
+    "task": ("benchmark", "pretrain", *METHODS),
+    "data.name": SOURCES,
+    "encoder.name": ENCODERS,
+    "loss.name": LOSSES,
+    "optimizer.name": OPTIMIZERS,
 }
-
-GIVEN_AN_ENCODER = ("linear_eval", "finetune", "label_spread", "self_train")
-
-METHODS = (
-    "linear_eval",
-    "finetune",
-    "supervised",
-    "random_encoder",
-    "label_spread",
-    "self_train",
-)
-
-AT_LEAST: dict[str, float] = {
-    "seed": 0,
-    "labels.per_class": 1,
-    "labels.draws": 1,
-    "labels.seed": 0,
-    "data.batch_size": 1,
-    "data.val_images": 0,
-    "data.split_seed": 0,
-    "data.train_images": 1,
-    "data.test_images": 1,
-    "data.image_size": 8,
-    "encoder.convs_per_stage": 1,
-    "head.dim": 1,
-    "loss.temperature": 0.01,
-    "loss.block_rows": 1,
-    "clustering.max_epochs": 0,
-    "clustering.batch_size": 1,
-    "clustering.lr": 0,
-    "clustering.weight": 0,
-    "optimizer.lr": 0,
-    "optimizer.weight_decay": 0,
-    "probe.l2": 0,
-    "probe.every_steps": 0,
-    "probe.images": 1,
-    "finetune.max_epochs": 1,
-    "finetune.batch_size": 1,
-    "finetune.lr": 0,
-    "finetune.encoder_lr": 0,
-    "supervised.max_epochs": 1,
-    "supervised.batch_size": 1,
-    "supervised.lr": 0,
-    "supervised.encoder_lr": 0,
-    "label_spread.neighbours": 1,
-    "label_spread.l2": 0,
-    "self_train.max_epochs": 1,
-    "self_train.batch_size": 1,
-    "self_train.lr": 0,
-    "self_train.label_weight": 0,
-    "trainer.max_epochs": 1,
-    "trainer.num_nodes": 1,
-    "trainer.log_every_n_steps": 1,
-    "trainer.checkpoint_seconds": 0,
-}
-
-LARGEST_SEED = 2**31 - 1  # two are added, and NumPy takes 32 bits
-
-BELOW_ONE = (
-    "optimizer.momentum",
-    "optimizer.warmup",
-    "finetune.label_smoothing",
-    "supervised.label_smoothing",
-    "label_spread.alpha",
-)
-
-UP_TO_ONE = (
-    "finetune.augment_strength",
-    "supervised.augment_strength",
-    "self_train.augment_strength",
-    "clustering.augment_strength",
-)
 
 
 def check(config: Config, fresh_folder: bool = False) -> None:
@@ -121,7 +49,7 @@ def check(config: Config, fresh_folder: bool = False) -> None:
         SimclrError: listing everything that is wrong: key, value given, and what is allowed.
     """
     problems = [*_unknown(config), *_choices(config), *_ranges(config)]
-    problems += [*check_augment(config.augment), *_combinations(config)]
+    problems += [*_augment(config.augment), *_combinations(config)]
     if fresh_folder and config.checkpoint == "auto":
         problems.append("checkpoint=auto: needs output_dir=FOLDER, the run to go on with")
     if problems:
@@ -148,81 +76,99 @@ def _unknown(part: Any, prefix: str = "") -> Iterator[str]:
 
 
 def _choices(config: Config) -> Iterator[str]:
-    for key, allowed in CHOICES.items():
-        value = _get(config, key)
-        if value not in allowed:
-            names = ", ".join("null" if name is None else name for name in allowed)
+    for key, value, about in keys_of(config):
+        allowed = about["choices"] or REGISTRIES.get(key)
+        if allowed and value not in allowed:
+            names = ", ".join("null" if name is None else str(name) for name in allowed)
             yield f"{key}={value}: must be one of {names}"
     if not re.fullmatch(r"auto|-1|[1-9]\d*|\d+(,\d*)+", str(config.trainer.devices)):
         yield (
             f"trainer.devices={config.trainer.devices}: must be auto, a number of devices, "
             "or the indices of GPUs as in '0,1'"
         )
-    if config.data.channels not in (1, 3):
-        yield f"data.channels={config.data.channels}: must be 1 (grey) or 3 (colour)"
 
 
 def _ranges(config: Config) -> Iterator[str]:
-    for key, least in AT_LEAST.items():
-        value = _get(config, key)
-        if value is not None and not least <= value < float("inf"):
-            yield f"{key}={value}: must be at least {least}"
-    for key in ("seed", "labels.seed", "data.split_seed"):
-        if _get(config, key) > LARGEST_SEED:
-            yield f"{key}={_get(config, key)}: must be at most {LARGEST_SEED}"
-    for key in BELOW_ONE:
-        value = _get(config, key)
-        if not 0 <= value < 1:
-            yield f"{key}={value}: must be at least 0 and below 1"
-    for key in UP_TO_ONE:
-        value = _get(config, key)
-        if not 0 <= value <= 1:
-            yield f"{key}={value}: must be between 0 and 1"
-    for key in ("encoder.channels", "head.hidden"):
-        if any(width < 1 for width in _get(config, key)):
-            yield f"{key}={_get(config, key)}: every width must be at least 1"
+    for key, value, about in keys_of(config):
+        many = isinstance(value, list)
+        numbers = value if many else [] if value is None else [value]
+        bounds = _bounds(about)
+        if bounds and not all(_within(number, about) for number in numbers):
+            given = value if many or isinstance(value, int) else f"{value:g}"
+            yield f"{key}={given}: {'each value ' * many}must be {bounds}"
+    yield from _lists(config)
+
+
+def _bounds(about: Mapping[str, Any]) -> str:
+    """The bounds of a key in words; empty if it has none."""
+    least, most, below = (about[name] for name in ("at_least", "at_most", "below"))
+    if least is None:
+        return ""
+    if most is not None:
+        return f"between {least} and {most}"
+    return f"at least {least}" + (f" and below {below}" if below is not None else "")
+
+
+def _within(number: float, about: Mapping[str, Any]) -> bool:
+    most, below = about["at_most"], about["below"]
+    return bool(
+        about["at_least"] <= number < math.inf
+        and (most is None or number <= most)
+        and (below is None or number < below)
+    )
+
+
+def _augment(config: AugmentConfig) -> Iterator[str]:
+    if not _is_range(config.scale, math.inf):
+        yield f"augment.scale={list(config.scale)}: must be [min, max], 0 < min <= max"
+    if config.crop_area is not None and not _is_range(config.crop_area, 1.0):
+        yield (
+            f"augment.crop_area={list(config.crop_area)}: "
+            "must be null or [min, max], 0 < min <= max <= 1"
+        )
+
+
+def _is_range(values: list[float], top: float) -> bool:
+    return len(values) == 2 and 0 < values[0] <= values[1] <= top and math.isfinite(values[1])
+
+
+def _lists(config: Config) -> Iterator[str]:
     heads = config.clustering.heads
-    if not heads or min(heads) < 2:
-        yield f"clustering.heads={heads}: needs one head or more, each of at least 2 clusters"
+    if not heads:
+        yield f"clustering.heads={heads}: needs at least one head"
     if len(config.encoder.channels) < 2:
         yield f"encoder.channels={config.encoder.channels}: needs at least two widths"
     methods = config.methods
     if (
         methods[:1] != ["linear_eval"]
-        or not {*methods} <= {*METHODS}
+        or not {*methods} <= METHODS.keys()
         or len({*methods}) < len(methods)
     ):
         yield (
             f"methods={methods}: must be linear_eval, then different ones of "
-            f"{', '.join(METHODS[1:])}"
+            f"{', '.join(list(METHODS)[1:])}"
         )
-    if config.pretrain_seeds is not None and (
-        not config.pretrain_seeds
-        or min(config.pretrain_seeds) < 0
-        or max(config.pretrain_seeds) > LARGEST_SEED
-        or len(set(config.pretrain_seeds)) < len(config.pretrain_seeds)
-    ):
-        yield (
-            f"pretrain_seeds={config.pretrain_seeds}: must be different seeds of at least 0 "
-            f"and at most {LARGEST_SEED}"
-        )
+    seeds = config.pretrain_seeds
+    if seeds is not None and (not seeds or len(set(seeds)) < len(seeds)):
+        yield f"pretrain_seeds={seeds}: must be null or different seeds"
 
 
 def _combinations(config: Config) -> Iterator[str]:
     weights = config.encoder.weights
-    if weights is None and config.task in GIVEN_AN_ENCODER:
+    method = METHODS.get(config.task)
+    if weights is None and method and method.encoder == "pretrained":
         yield (
             f"encoder.weights=null: task={config.task} needs the encoder.safetensors "
             "that task=pretrain writes"
         )
-    if weights is not None and config.task == "supervised":
-        yield f"encoder.weights={weights}: must be null for task=supervised, which has none"
+    if weights is not None and method and method.encoder == "random":
+        yield f"encoder.weights={weights}: must be null for task={config.task}, which draws its own"
     for key in ("encoder.weights", "checkpoint"):
         path = _get(config, key)
         if path not in (None, "auto" if key == "checkpoint" else None) and not Path(path).is_file():
             yield f"{key}={path}: no such file"
     if config.checkpoint not in (None, "auto"):
-        if config.task in ("linear_eval", "label_spread"):
+        if method and not method.trains:
             yield f"checkpoint={config.checkpoint}: must be null or auto for task={config.task}"
         elif config.task == "benchmark" and len(config.pretrain_seeds or [0]) > 1:
             yield (
@@ -236,10 +182,10 @@ def _combinations(config: Config) -> Iterator[str]:
     if config.trainer.accelerator == "gpu" and not _gpu_is_there():
         yield "trainer.accelerator=gpu: torch sees no GPU here; choose trainer=auto or trainer=cpu"
     if config.optimizer.name == "lars" and not importlib.util.find_spec("timm"):
-        yield "optimizer.name=lars: needs the package timm: pip install 'simclr[timm]'"
+        yield "optimizer.name=lars: needs the package timm: pip install -e '.[timm]'"
     yield from _timm(config)
     if config.export == "onnx" and not importlib.util.find_spec("onnxscript"):
-        yield "export=onnx: needs the packages of an extra: pip install 'simclr[onnx]'"
+        yield "export=onnx: needs the packages of an extra: pip install -e '.[onnx]'"
     if config.trainer.precision == "16-mixed" and (
         config.trainer.accelerator == "cpu" or not _gpu_is_there()
     ):
@@ -301,7 +247,7 @@ def _timm(config: Config) -> Iterator[str]:
         if model is not None:
             yield f"encoder.model={model}: must be null for encoder.name={config.encoder.name}"
     elif not importlib.util.find_spec("timm"):
-        yield "encoder.name=timm: needs the package timm: pip install 'simclr[timm]'"
+        yield "encoder.name=timm: needs the package timm: pip install -e '.[timm]'"
     else:
         import timm
 

@@ -59,11 +59,11 @@ CONFIGURATION = {
     "optimizer.lr=nan": ["optimizer.lr=nan: must be at least 0"],
     "optimizer.warmup=1.5": ["optimizer.warmup=1.5: must be at least 0 and below 1"],
     "trainer.max_epochs=0": ["trainer.max_epochs=0: must be at least 1"],
-    "seed=99999999999": ["seed=99999999999: must be at most 2147483647"],
+    "seed=99999999999": ["seed=99999999999: must be between 0 and 2147483647"],
     "pretrain_seeds=[0,0]": ["pretrain_seeds=[0, 0]: must be different seeds"],
     "augment.rotation=400": ["augment.rotation=400: must be between 0 and 180"],
     "augment.scale=[2,1]": ["augment.scale=[2.0, 1.0]: must be [min, max]"],
-    "head.hidden=[-1]": ["head.hidden=[-1]: every width must be at least 1"],
+    "head.hidden=[-1]": ["head.hidden=[-1]: each value must be at least 1"],
     "labels.per_class=0 data.batch_size=0 probe.l2=-1": [
         *("3 problems", "labels.per_class=0: ", "data.batch_size=0: ", "probe.l2=-1.0: ")
     ],

@@ -1,0 +1,1 @@
+"""The configuration: its schema, and the keys of which it is made."""

@@ -1,156 +1,205 @@
-"""The typed configuration: every key, its type and default, and the schema Hydra composes into."""
+"""The typed configuration: type, default, meaning and bounds of every key, side by side."""
 
 from dataclasses import dataclass, field
 
 from simclr.config.augment import AugmentConfig
+from simclr.config.keys import key, keys_of
+
+LARGEST_SEED = 2**31 - 1  # two are added, and NumPy takes 32 bits
+DEFAULT_METHODS = ["linear_eval", "finetune", "supervised", "random_encoder"]
 
 
 @dataclass
 class LabelsConfig:
-    """Which labelled images a classifier sees."""
+    """Which labelled images a classifier is trained on."""
 
-    per_class: int = 10
-    draws: int = 5  # how many draws the benchmark repeats, with seeds seed, seed + 1, ...
-    seed: int = 0
+    per_class: int = key(10, "labelled images of each class", at_least=1)
+    draws: int = key(5, "label draws that a benchmark repeats", at_least=1, shapes_model=False)
+    seed: int = key(0, "the first label draw", at_least=0, at_most=LARGEST_SEED)
 
 
 @dataclass
 class DataConfig:
     """Where images come from and how they are batched."""
 
-    name: str = "mnist"
-    root: str = "data"
-    batch_size: int = 128  # over all devices
-    val_images: int = 5_000  # split off the training images once, by split_seed
-    split_seed: int = 0
-    train_images: int | None = None  # use only so many, validation images included
-    test_images: int | None = None
-    image_size: int = 28  # folder and synthetic: images are brought to this size
-    channels: int = 1  # folder: 1 grey, 3 colour
-    stream: str = "auto"  # folder: decode unlabelled images anew in every epoch; always, never
+    name: str = key("mnist", "the data source")
+    root: str = key("data", "folder of the data set, or where it is downloaded to")
+    batch_size: int = key(128, "images per batch over all devices", at_least=1)
+    val_images: int = key(5_000, "training images kept for validation, by split_seed", at_least=0)
+    split_seed: int = key(0, "which images are kept", at_least=0, at_most=LARGEST_SEED)
+    train_images: int | None = key(
+        None, "use only so many training images, those for validation included", at_least=1
+    )
+    test_images: int | None = key(None, "use only so many test images", at_least=1)
+    image_size: int = key(28, "folder, synthetic: height and width of images", at_least=8)
+    channels: int = key(1, "folder: 1 for grey, 3 for colour", choices=(1, 3))
+    stream: str = key(
+        "auto",
+        "folder: whether unlabelled images are decoded anew in every epoch",
+        choices=("auto", "always", "never"),
+    )
 
 
 @dataclass
 class EncoderConfig:
     """The network whose output is the representation."""
 
-    name: str = "cnn"
-    model: str | None = None  # timm: its name there
-    channels: list[int] = field(default_factory=lambda: [16, 32, 64, 128])  # cnn: one per stage
-    convs_per_stage: int = 1  # cnn
-    weights: str | None = None  # an encoder.safetensors to start from
+    name: str = key("cnn", "the architecture")
+    model: str | None = key(None, "timm: name of the model there")
+    channels: list[int] = key([16, 32, 64, 128], "cnn: width of each stage", at_least=1)
+    convs_per_stage: int = key(1, "cnn: convolutions of each stage", at_least=1)
+    weights: str | None = key(None, "an encoder.safetensors to start from")
 
 
 @dataclass
 class HeadConfig:
     """The projection head between representation and loss; discarded after pretraining."""
 
-    hidden: list[int] = field(default_factory=list)  # widths; none: a linear map
-    dim: int = 128
+    hidden: list[int] = key([], "widths of hidden layers; none: a linear head", at_least=1)
+    dim: int = key(128, "width of the projections", at_least=1)
 
 
 @dataclass
 class LossConfig:
     """The contrastive loss."""
 
-    name: str = "nt_xent"
-    temperature: float = 0.5
-    block_rows: int | None = None  # rows of the similarity matrix held at once; null: by size
+    name: str = key("nt_xent", "the loss")
+    temperature: float = key(0.5, "temperature of the contrastive loss", at_least=0.01)
+    block_rows: int | None = key(
+        None, "rows of the similarity matrix held at once; null: by size", at_least=1
+    )
 
 
 @dataclass
 class ClusteringConfig:
-    """The second stage of pretraining: two views of an image should fall into one cluster, too."""
+    """The second stage of pretraining: both views of an image belong to the same cluster."""
 
-    max_epochs: int = 2  # 0: contrastive learning is all
-    batch_size: int = 256  # over all devices; clusters need larger batches than contrasts do
-    lr: float = 2e-3
-    heads: list[int] = field(default_factory=lambda: [30, 30, 30, 30])  # clusters of each
-    weight: float = 2.0  # of the clusters' loss, where the contrastive one has 1
-    augment_strength: float = 0.5  # share of what `augment` does to the views of the first stage
+    max_epochs: int = key(2, "length of the second stage of pretraining; 0: none", at_least=0)
+    batch_size: int = key(256, "images per batch; clusters need larger ones", at_least=1)
+    lr: float = key(2e-3, "peak learning rate", at_least=0)
+    heads: list[int] = key([30, 30, 30, 30], "number of clusters of each head", at_least=2)
+    weight: float = key(2.0, "weight of the clusters' loss; NT-Xent has 1", at_least=0)
+    augment_strength: float = key(
+        0.5, "strength of the views, as a share of those of the first stage", at_least=0, at_most=1
+    )
 
 
 @dataclass
 class OptimizerConfig:
     """How gradients become updates: linear warm-up, then cosine to zero, per step."""
 
-    name: str = "adamw"
-    lr: float = 4e-3
-    lr_scaling: str = "none"  # linear, sqrt: pretraining's lr grows so with the batch, from 256 on
-    weight_decay: float = 1e-4  # not on biases and norms
-    momentum: float = 0.9  # sgd and lars
-    warmup: float = 0.1  # share of all steps
+    name: str = key("adamw", "the algorithm")
+    lr: float = key(4e-3, "peak learning rate", at_least=0)
+    lr_scaling: str = key(
+        "none",
+        "how the learning rate of pretraining grows with the batch, from 256 on",
+        choices=("none", "linear", "sqrt"),
+    )
+    weight_decay: float = key(1e-4, "weight decay, not of biases and norms", at_least=0)
+    momentum: float = key(0.9, "sgd, lars: momentum", at_least=0, below=1)
+    warmup: float = key(0.1, "share of all steps with linear warm-up", at_least=0, below=1)
 
 
 @dataclass
 class ProbeConfig:
     """The linear classifier on frozen features."""
 
-    l2: float = 3e-3
-    every_steps: int = 100  # look at the encoder during pretraining; 0: never
-    images: int = 400  # validation images looked at
+    l2: float = key(3e-3, "strength of the L2 penalty", at_least=0)
+    every_steps: int = key(100, "steps between two probes in pretraining; 0: none", at_least=0)
+    images: int = key(400, "validation images of a probe in pretraining", at_least=1)
 
 
 @dataclass
 class FineTuneConfig:
     """Training of all weights on labelled images: finetune, and supervised from scratch."""
 
-    max_epochs: int = 40
-    batch_size: int = 100
-    lr: float = 1e-4
-    encoder_lr: float = 1e-4
-    label_smoothing: float = 0.1
-    augment_strength: float = 0.5  # share of what `augment` does to the views of pretraining
+    max_epochs: int = key(40, "epochs", at_least=1)
+    batch_size: int = key(100, "labelled images per batch", at_least=1)
+    lr: float = key(1e-4, "peak learning rate of the linear layer", at_least=0)
+    encoder_lr: float = key(1e-4, "peak learning rate of the encoder", at_least=0)
+    label_smoothing: float = key(0.1, "share of the target for all classes", at_least=0, below=1)
+    augment_strength: float = key(
+        0.5, "strength of the views, as a share of those of pretraining", at_least=0, at_most=1
+    )
 
 
 @dataclass
 class SelfTrainConfig:
-    """Training of all weights on unlabelled images, with the few labelled ones beside them."""
+    """Training of all weights on unlabelled images, with the labelled ones beside them."""
 
-    max_epochs: int = 4
-    batch_size: int = 512  # unlabelled images; each step sees all labelled ones, too
-    lr: float = 2e-3
-    label_weight: float = 0.3  # of the labels' loss, where that of two views' classes has 1
-    augment_strength: float = 0.5  # share of what `augment` does to the views of pretraining
+    max_epochs: int = key(4, "epochs", at_least=1)
+    batch_size: int = key(512, "unlabelled images; each step sees all labelled ones", at_least=1)
+    lr: float = key(2e-3, "peak learning rate", at_least=0)
+    label_weight: float = key(
+        0.3, "weight of the labels' loss; the agreement of two views has 1", at_least=0
+    )
+    augment_strength: float = key(
+        0.5, "strength of the views, as a share of those of pretraining", at_least=0, at_most=1
+    )
 
 
 @dataclass
 class LabelSpreadConfig:
-    """Labels spread over the graph of all unlabelled features, and a linear classifier of them."""
+    """Label propagation over a graph of all unlabelled features, then a linear classifier."""
 
-    neighbours: int = 10  # edges from each image
-    alpha: float = 0.99  # share of its labels that an image takes from its neighbours
-    l2: float = 1e-5  # less than the probe's: it is fitted to all images, not to a few
+    neighbours: int = key(10, "nearest neighbours of each image in the graph", at_least=1)
+    alpha: float = key(
+        0.99, "share of its labels that an image takes from its neighbours", at_least=0, below=1
+    )
+    l2: float = key(1e-5, "strength of the L2 penalty of the classifier of all images", at_least=0)
 
 
 @dataclass
 class TrainerConfig:
     """Devices, precision and length of training."""
 
-    max_epochs: int = 4
-    accelerator: str = "auto"
-    devices: int | str = "auto"  # under torchrun: its number of processes, and of nodes
-    num_nodes: int = 1
-    strategy: str = "auto"
-    precision: str = "auto"  # auto: bf16-mixed where the processor has it, else 32-true
-    sync_batchnorm: bool = True  # over the processes that share a batch
-    log_every_n_steps: int = 10
-    checkpoint_seconds: float = 30.0  # between two checkpoints
+    max_epochs: int = key(4, "length of the training that the task is about", at_least=1)
+    accelerator: str = key("auto", "kind of device", choices=("auto", "cpu", "gpu"))
+    devices: int | str = key("auto", "number of devices, or their indices as in '0,1'")
+    num_nodes: int = key(1, "number of machines", at_least=1)
+    strategy: str = key("auto", "how devices share a batch", choices=("auto", "ddp"))
+    precision: str = key(
+        "auto",
+        "auto: bf16-mixed where the processor computes in it, else 32-true",
+        choices=("auto", "32-true", "bf16-mixed", "16-mixed"),
+    )
+    sync_batchnorm: bool = key(True, "one batch norm over the processes that share a batch")
+    log_every_n_steps: int = key(
+        10, "steps between two logged losses", at_least=1, shapes_model=False
+    )
+    checkpoint_seconds: float = key(
+        30.0, "seconds between two checkpoints", at_least=0, shapes_model=False
+    )
 
 
 @dataclass
 class Config:
     """The whole configuration of one run."""
 
-    task: str = "benchmark"
-    seed: int = 0
-    pretrain_seeds: list[int] | None = None  # benchmark: null means [seed]
-    methods: list[str] = field(  # benchmark: what is compared; also label_spread and self_train
-        default_factory=lambda: ["linear_eval", "finetune", "supervised", "random_encoder"]
+    task: str = key("benchmark", "what to do", shapes_model=False)
+    seed: int = key(0, "of weights, order of images and views", at_least=0, at_most=LARGEST_SEED)
+    pretrain_seeds: list[int] | None = key(
+        None,
+        "benchmark: pretrain once per seed, as in [0,1,2]",
+        at_least=0,
+        at_most=LARGEST_SEED,
+        shapes_model=False,
     )
-    output_dir: str = "outputs"
-    checkpoint: str | None = None  # go on from this file; auto: with the run in output_dir
-    export: str | None = None  # onnx
+    methods: list[str] = key(
+        DEFAULT_METHODS, "benchmark: the methods to compare", shapes_model=False
+    )
+    output_dir: str = key("outputs", "where results go (a fresh folder)", shapes_model=False)
+    checkpoint: str | None = key(
+        None,
+        "auto: go on with the run in output_dir; or a file to go on from",
+        shapes_model=False,
+    )
+    export: str | None = key(
+        None,
+        "onnx: write the classifier as ONNX, too",
+        choices=(None, "onnx"),
+        shapes_model=False,
+    )
     labels: LabelsConfig = field(default_factory=LabelsConfig)
     data: DataConfig = field(default_factory=DataConfig)
     augment: AugmentConfig = field(default_factory=AugmentConfig)
@@ -160,7 +209,12 @@ class Config:
     clustering: ClusteringConfig = field(default_factory=ClusteringConfig)
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
     trainer: TrainerConfig = field(default_factory=TrainerConfig)
-    logger: str = "tensorboard"
+    logger: str = key(
+        "tensorboard",
+        "where curves go",
+        choices=("tensorboard", "csv", "none"),
+        shapes_model=False,
+    )
     probe: ProbeConfig = field(default_factory=ProbeConfig)
     finetune: FineTuneConfig = field(default_factory=FineTuneConfig)
     supervised: FineTuneConfig = field(
@@ -170,6 +224,11 @@ class Config:
     )
     label_spread: LabelSpreadConfig = field(default_factory=LabelSpreadConfig)
     self_train: SelfTrainConfig = field(default_factory=SelfTrainConfig)
+
+
+# Keys that a trained model does not depend on.
+BOOKKEEPING = {name for name, _, about in keys_of(Config()) if not about["shapes_model"]}
+SEEDS = {"seed", "labels.seed", "data.split_seed"}  # tables of many runs average over them
 
 
 def register() -> None:

@@ -1,0 +1,1 @@
+"""Measures of representations, and the solvers behind them."""

@@ -1,0 +1,1 @@
+"""How a run is started: command line, processes, sweeps and failures."""

@@ -8,6 +8,7 @@ from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
 
 from simclr.config.schema import LossConfig, OptimizerConfig
+from simclr.losses import LOSSES
 from simclr.losses.nt_xent import nt_xent, nt_xent_with_accuracy
 from simclr.models.encoders import Encoder
 from simclr.training.optim import build_optimizer, warmup_cosine
@@ -77,7 +78,7 @@ class SimCLR(L.LightningModule):
 
     def _loss_options(self) -> dict[str, Any]:
         return {
-            "decoupled": self.loss_config.name == "dcl",
+            **LOSSES[self.loss_config.name],
             "block_rows": self.loss_config.block_rows,
             "gather": self.trainer.world_size > 1,
         }

@@ -1,11 +1,13 @@
 """The encoders: networks from images (B, C, H, W) to representations (B, dim)."""
 
+import pkgutil
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from simclr.config.schema import EncoderConfig
+from simclr.models import ENCODERS
 
 
 class Encoder(nn.Module):
@@ -36,16 +38,10 @@ def build_encoder(config: EncoderConfig, in_channels: int) -> Encoder:
     Raises:
         ValueError: if there is no encoder of that name.
     """
-    match config.name:
-        case "cnn":
-            network = _cnn(config, in_channels)
-            return Encoder(network, config.channels[-1], inner=str(len(network) - 3))
-        case "resnet18":
-            return Encoder(_resnet18(in_channels), 512, inner="layer3")
-        case "timm":
-            return _timm(config.model or "", in_channels)
-        case name:
-            raise ValueError(f"no encoder named {name!r}")
+    if config.name not in ENCODERS:
+        raise ValueError(f"no encoder named {config.name!r}; there is {', '.join(ENCODERS)}")
+    encoder: Encoder = pkgutil.resolve_name(ENCODERS[config.name])(config, in_channels)
+    return encoder
 
 
 def _conv(
@@ -66,11 +62,11 @@ def _conv(
     )
 
 
-def _cnn(config: EncoderConfig, in_channels: int) -> nn.Sequential:
-    """A strided 5x5 stem, stages that halve the image, and one look at the 3x3 grid that is left.
+def cnn(config: EncoderConfig, in_channels: int) -> Encoder:
+    """A strided 5x5 stem, stages that halve the image, and one convolution of the last 3x3 grid.
 
-    Images of 28x28 pixels leave just that grid; others are brought to it. Where a stroke is stays
-    visible to the last convolution, which a mean over positions would hide.
+    Images of 28x28 pixels leave just that grid; others are brought to it. The last convolution sees
+    where a stroke is, which a mean over positions would hide.
     """
     first, *stages, last = config.channels
     layers: list[nn.Module] = [_conv(in_channels, first, kernel=5, stride=2)]
@@ -80,27 +76,27 @@ def _cnn(config: EncoderConfig, in_channels: int) -> nn.Sequential:
         layers += [_conv(width, width) for _ in range(config.convs_per_stage - 1)]
         previous = width
     layers += [nn.AdaptiveAvgPool2d(3), _conv(previous, last, padding=0), nn.Flatten()]
-    return nn.Sequential(*layers)
+    return Encoder(nn.Sequential(*layers), last, inner=str(len(layers) - 3))
 
 
-def _timm(model: str, in_channels: int) -> Encoder:
-    """A model of timm, from random weights like the others."""
+def timm_model(config: EncoderConfig, in_channels: int) -> Encoder:
+    """The model of timm that `config.model` names, with random weights."""
     import timm
 
-    network: Any = timm.create_model(model, in_chans=in_channels, num_classes=0)
+    network: Any = timm.create_model(config.model or "", in_chans=in_channels, num_classes=0)
     dim = getattr(network, "head_hidden_size", network.num_features)
     inner = network.feature_info[-2]["module"]
-    known = dict(network.named_modules())  # a few families are said to have parts they have not
+    known = dict(network.named_modules())  # a few families name parts that they do not have
     return Encoder(network, dim, inner if inner in known else None)
 
 
-def _resnet18(in_channels: int) -> nn.Module:
+def resnet18(config: EncoderConfig, in_channels: int) -> Encoder:
     """ResNet-18 with the stem for small images (Chen et al. 2020, B.9): 3x3, no max-pool."""
-    from torchvision.models import resnet18
+    from torchvision.models import resnet18 as build
 
-    network: nn.Module = resnet18()
+    network: nn.Module = build()
     network.conv1 = nn.Conv2d(in_channels, 64, 3, padding=1, bias=False)
     nn.init.kaiming_normal_(network.conv1.weight, mode="fan_out", nonlinearity="relu")
     network.maxpool = nn.Identity()
     network.fc = nn.Identity()
-    return network
+    return Encoder(network, 512, inner="layer3")

@@ -12,7 +12,8 @@ from math import isfinite
 from pathlib import Path
 from typing import Any
 
-from simclr.config.keys import BOOKKEEPING, SEEDS, flat
+from simclr.config.keys import flat
+from simclr.config.schema import BOOKKEEPING, SEEDS
 from simclr.errors import SimclrError
 from simclr.launch.failures import read_failure
 from simclr.reports.tables import SUMMARY_HEADER, Summary, markdown, summarise, summary_cells, text

@@ -1,7 +1,9 @@
 """Optimisers with per-step warm-up and cosine, and the parameter groups they work on."""
 
 import math
+import pkgutil
 from collections.abc import Iterable
+from typing import Any
 
 import torch
 from torch import nn
@@ -10,15 +12,16 @@ from torch.optim.lr_scheduler import LambdaLR
 
 from simclr.config.schema import OptimizerConfig
 from simclr.errors import SimclrError
+from simclr.training import OPTIMIZERS
 
 
-def parameter_groups(modules: Iterable[tuple[nn.Module, float]]) -> list[dict[str, object]]:
+def parameter_groups(modules: Iterable[tuple[nn.Module, float]]) -> list[dict[str, Any]]:
     """Two groups per (module, learning rate): weights to decay, and biases and norms not to.
 
     Every trainable parameter lands in exactly one group; biases and norms are those with fewer
     than two dimensions. Groups without parameters are left out.
     """
-    groups: list[dict[str, object]] = []
+    groups: list[dict[str, Any]] = []
     for module, lr in modules:
         trainable = [p for p in module.parameters() if p.requires_grad]
         groups.append({"params": [p for p in trainable if p.ndim >= 2], "lr": lr})
@@ -35,33 +38,45 @@ def build_optimizer(
         SimclrError: if LARS is asked for and the extra that brings it is not installed.
         ValueError: if there is no optimiser of that name.
     """
-    groups = parameter_groups(modules)
-    match config.name:
-        case "adamw":
-            return torch.optim.AdamW(groups, weight_decay=config.weight_decay, fused=True)
-        case "sgd":
-            return torch.optim.SGD(
-                groups,
-                momentum=config.momentum,
-                weight_decay=config.weight_decay,
-                nesterov=config.momentum > 0,
-                fused=True,
-            )
-        case "lars":
-            try:
-                from timm.optim.lars import Lars
-            except ImportError as error:
-                raise SimclrError(
-                    "optimizer.name=lars: needs the package timm: pip install 'simclr[timm]'"
-                ) from error
-            for group in groups:  # whether or not they decay: by itself, timm would not adapt then
-                group["always_adapt"] = "weight_decay" not in group
-            optimizer: Optimizer = Lars(
-                groups, momentum=config.momentum, weight_decay=config.weight_decay
-            )
-            return optimizer
-        case name:
-            raise ValueError(f"no optimizer named {name!r}")
+    if config.name not in OPTIMIZERS:
+        raise ValueError(f"no optimizer named {config.name!r}; there is {', '.join(OPTIMIZERS)}")
+    build = pkgutil.resolve_name(OPTIMIZERS[config.name])
+    optimizer: Optimizer = build(config, parameter_groups(modules))
+    return optimizer
+
+
+def adamw(config: OptimizerConfig, groups: list[dict[str, Any]]) -> Optimizer:
+    """AdamW (Loshchilov and Hutter 2019)."""
+    return torch.optim.AdamW(groups, weight_decay=config.weight_decay, fused=True)
+
+
+def sgd(config: OptimizerConfig, groups: list[dict[str, Any]]) -> Optimizer:
+    """Stochastic gradient descent, with Nesterov's momentum if there is any."""
+    return torch.optim.SGD(
+        groups,
+        momentum=config.momentum,
+        weight_decay=config.weight_decay,
+        nesterov=config.momentum > 0,
+        fused=True,
+    )
+
+
+def lars(config: OptimizerConfig, groups: list[dict[str, Any]]) -> Optimizer:
+    """LARS (You et al. 2017), by timm.
+
+    Raises:
+        SimclrError: if timm is not installed.
+    """
+    try:
+        from timm.optim.lars import Lars
+    except ImportError as error:
+        raise SimclrError(
+            "optimizer.name=lars: needs the package timm: pip install -e '.[timm]'"
+        ) from error
+    for group in groups:  # by itself, timm would not adapt groups that do not decay, or all
+        group["always_adapt"] = "weight_decay" not in group
+    optimizer: Optimizer = Lars(groups, momentum=config.momentum, weight_decay=config.weight_decay)
+    return optimizer
 
 
 def scaled_lr(config: OptimizerConfig, batch_size: int) -> float:

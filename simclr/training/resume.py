@@ -8,8 +8,8 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from simclr.config.keys import BOOKKEEPING, flat
-from simclr.config.schema import Config
+from simclr.config.keys import flat
+from simclr.config.schema import BOOKKEEPING, Config
 from simclr.errors import SimclrError
 from simclr.training.callbacks.checkpoints import newest_checkpoint, read_checkpoint
 

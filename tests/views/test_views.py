@@ -1,6 +1,7 @@
 """Views: what each transform does to pixels, and that nothing but its numbers decides it."""
 
 import math
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -12,7 +13,10 @@ import torch.nn.functional as F
 from omegaconf import OmegaConf
 from torch import Tensor
 
-from simclr.config.augment import AugmentConfig, check_augment, milder
+from simclr.checks import check
+from simclr.config.augment import AugmentConfig, milder
+from simclr.config.schema import Config
+from simclr.errors import SimclrError
 from simclr.views import (
     Blur,
     Colour,
@@ -434,7 +438,7 @@ class TestPresets:
         self, path: Path, shape: tuple[int, int, int]
     ) -> None:
         config = preset(path.stem)
-        assert check_augment(config) == []
+        check(Config(augment=config))
         first, second = build_views(config).pair(random_images(5, *shape))
         assert first.shape == second.shape == (5, *shape)
         assert min(first.min(), second.min()) >= 0
@@ -544,8 +548,10 @@ def test_a_wrong_setting_is_named(setting: dict[str, object], line: str) -> None
     config = AugmentConfig()
     for name, value in setting.items():
         setattr(config, name, value)
-    assert check_augment(config) == [line]
+    with pytest.raises(SimclrError, match=re.escape(line)):
+        check(Config(augment=config))
 
 
 def test_all_wrong_settings_are_named_at_once() -> None:
-    assert len(check_augment(AugmentConfig(rotation=181, flip=2, scale=[0, 1]))) == 3
+    with pytest.raises(SimclrError, match="3 problems"):
+        check(Config(augment=AugmentConfig(rotation=181, flip=2, scale=[0, 1])))
