@@ -28,6 +28,7 @@ from simclr.reports.results import (
 )
 from simclr.reports.tables import summarise
 from simclr.reports.tensorboard import add_figures
+from simclr.reports.verdict import verdict
 from simclr.training.ledger import Ledger
 from simclr.views import build_views
 
@@ -107,6 +108,9 @@ def report(job: Job, found: Benchmark) -> str:
             f"Seconds of pretraining until a linear probe passes {SEED_SIMCLR:.2%}, the "
             f"original project's result: {sum(passed) / len(passed):.1f} (validation images)."
         )
+    using_pretraining = {name for name, one in METHODS.items() if one.encoder == "pretrained"}
+    if sentences := verdict(found.rows, using_pretraining):
+        lines += ["", sentences]
     return "\n".join(lines) + "\n"
 
 
@@ -213,7 +217,10 @@ def _draw(job: Job, found: Benchmark) -> None:
     assert splits.test is not None
     images, mapped = splits.test.sample(SHOWN_IMAGES).images, seen.sample(MAP_IMAGES)
     originals = splits.train.images[one_per_class(splits.train.labels)]
-    views, generator = build_views(job.config.augment), torch.Generator().manual_seed(0)
+    views, generator = (
+        build_views(replace(job.config.augment, size=1.0)),
+        torch.Generator().manual_seed(0),
+    )
     pairs = [view for _ in range(4) for view in views.pair(originals, generator)]
     drawn = {
         "views": figures.views_figure(originals / 255, pairs),

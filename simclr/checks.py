@@ -205,7 +205,9 @@ def _processes(config: Config) -> Iterator[str]:
         )
     processes = world_size(trainer.devices, trainer.num_nodes)
     shared = ["data.batch_size"] if config.task in ("benchmark", "pretrain") else []
-    if shared and config.clustering.max_epochs:
+    clustering = config.clustering
+    second = clustering.steps if clustering.max_epochs is None else clustering.max_epochs
+    if shared and second:
         shared.append("clustering.batch_size")
     for key in shared:
         batch = _get(config, key)

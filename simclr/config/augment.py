@@ -34,6 +34,9 @@ class AugmentConfig:
     crop_area: list[float] | None = key(
         None, "[min, max] fraction of the area, enlarged to full size"
     )
+    size: float = key(
+        1.0, "side of a view in pretraining, as a share of the image's", at_least=0.1, at_most=1
+    )
     flip: float = key(0.0, "probability of a horizontal mirror image", at_least=0, at_most=1)
 
     thickness: float = key(

@@ -46,7 +46,7 @@ class EncoderConfig:
 
     name: str = key("cnn", "the architecture")
     model: str | None = key(None, "timm: name of the model there")
-    channels: list[int] = key([16, 32, 64, 128], "cnn: width of each stage", at_least=1)
+    channels: list[int] = key([16, 32, 64, 128], "cnn, resnet: width of each stage", at_least=1)
     convs_per_stage: int = key(1, "cnn: convolutions of each stage", at_least=1)
     weights: str | None = key(None, "an encoder.safetensors to start from")
 
@@ -74,7 +74,12 @@ class LossConfig:
 class ClusteringConfig:
     """The second stage of pretraining: both views of an image belong to the same cluster."""
 
-    max_epochs: int = key(2, "length of the second stage of pretraining; 0: none", at_least=0)
+    max_epochs: int | None = key(
+        None,
+        "length of the second stage of pretraining; 0: none; null: by clustering.steps",
+        at_least=0,
+    )
+    steps: int = key(400, "least number of steps, in whole epochs; 0: none", at_least=0)
     batch_size: int = key(256, "images per batch; clusters need larger ones", at_least=1)
     lr: float = key(2e-3, "peak learning rate", at_least=0)
     heads: list[int] = key([30, 30, 30, 30], "number of clusters of each head", at_least=2)
@@ -153,7 +158,14 @@ class LabelSpreadConfig:
 class TrainerConfig:
     """Devices, precision and length of training."""
 
-    max_epochs: int = key(4, "length of the training that the task is about", at_least=1)
+    max_epochs: int | None = key(
+        None,
+        "length of the training that the task is about; null: pretraining by trainer.steps",
+        at_least=1,
+    )
+    steps: int = key(
+        1_700, "pretraining: least number of steps, in whole epochs, of any data set", at_least=1
+    )
     accelerator: str = key("auto", "kind of device", choices=("auto", "cpu", "gpu"))
     devices: int | str = key("auto", "number of devices, or their indices as in '0,1'")
     num_nodes: int = key(1, "number of machines", at_least=1)

@@ -59,6 +59,11 @@ METHODS = {
         "simclr.methods.linear_eval:random_encoder",
         encoder="random",
     ),
+    "pixels": Method(
+        "baseline: a linear classifier on the pixels themselves",
+        "simclr.methods.linear_eval:pixels",
+        encoder="random",
+    ),
     "label_spread": Method(
         "label propagation to the unlabelled images, then a linear classifier on all of them",
         "simclr.methods.label_spread:label_spread",

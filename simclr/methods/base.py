@@ -114,7 +114,8 @@ def new_encoder(job: Job) -> Encoder:
     config, shape = job.config.encoder, job.splits.shape
     encoder = build_encoder(config, shape[0])
     try:
-        extract_features(encoder, torch.zeros(1, *shape, dtype=torch.uint8))
+        view = [round(side * job.config.augment.size) for side in shape[1:]]
+        extract_features(encoder, torch.zeros(1, shape[0], *view, dtype=torch.uint8))
     except (RuntimeError, AssertionError) as error:
         size = f"images of {shape[1]}x{shape[2]} pixels"
         if config.name == "timm":
@@ -173,7 +174,7 @@ def settings_of(config: Config, method: str) -> FineTuneConfig | SelfTrainConfig
         return own
     return replace(
         own,
-        max_epochs=config.trainer.max_epochs,
+        max_epochs=config.trainer.max_epochs or own.max_epochs,
         batch_size=config.data.batch_size,
         lr=config.optimizer.lr,
     )

@@ -94,7 +94,7 @@ def _train(
         splits.test,
         settings.batch_size,
         draw,
-        build_views(milder(config.augment, settings.augment_strength)),
+        build_views(milder(replace(config.augment, size=1.0), settings.augment_strength)),
     )
     module = FineTune(
         start,

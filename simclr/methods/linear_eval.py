@@ -1,12 +1,15 @@
 """Linear evaluation: a linear classifier on a frozen encoder (Chen et al. 2020, section 4.2)."""
 
-from torch import Tensor
+import math
+
+from torch import Tensor, nn
 
 from simclr.data.datamodule import LabelledDataModule
 from simclr.data.images import LabelledImages
 from simclr.methods.base import Features, Job
 from simclr.methods.scoring import Classified, Scored, fit_and_score
 from simclr.models.classifier import Classifier
+from simclr.models.encoders import Encoder
 from simclr.training.callbacks.clock import Clock
 from simclr.training.trainer import local_trainer
 
@@ -53,6 +56,12 @@ def linear_eval(job: Job, features: Features, draw: int) -> Classified:
 def random_encoder(job: Job, features: Features, draw: int) -> Classified:
     """The same for features of an encoder with random weights."""
     return _on_draw("random_encoder", job, features, draw)
+
+
+def pixels(job: Job, features: Features, draw: int) -> Classified:
+    """The same for the pixels themselves; `features` are not used."""
+    flat = Encoder(nn.Flatten(), math.prod(job.splits.shape))
+    return _on_draw("pixels", job, Features(flat, job), draw)
 
 
 def fit_frozen(

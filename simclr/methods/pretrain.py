@@ -1,6 +1,7 @@
 """Pretraining: an encoder from unlabelled images, in one or two stages."""
 
 from collections.abc import Sequence
+from copy import deepcopy
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -26,7 +27,7 @@ from simclr.methods.simclr import SimCLR
 from simclr.models.batch_norm import measure_batch_norm
 from simclr.models.encoders import Encoder
 from simclr.models.heads import build_head
-from simclr.models.weights import save_encoder
+from simclr.models.weights import load_encoder, save_encoder
 from simclr.reports.results import Result, Timing
 from simclr.training.callbacks.checkpoints import read_checkpoint
 from simclr.training.callbacks.clock import Clock
@@ -43,6 +44,8 @@ from simclr.training.trainer import build_logger, build_trainer, decisions
 from simclr.views import build_views
 
 PICTURED = 500  # images that pictures of a pretraining choose from
+BEFORE_CLUSTERING = Path("checkpoints") / "before_clustering.safetensors"
+JUDGING_DRAWS = 5  # label draws that judge the second stage
 
 
 @dataclass(frozen=True)
@@ -77,14 +80,21 @@ def stages(config: Config, images: int) -> list[Stage]:
     """The stages of a pretraining on so many images, in order."""
     batch = config.data.batch_size
     lr = scaled_lr(config.optimizer, batch)
-    first = Stage("pretraining", config.trainer.max_epochs, batch, lr, config.augment)
+    epochs = _epochs(config.trainer.max_epochs, config.trainer.steps, images, batch)
+    first = Stage("pretraining", epochs, batch, lr, config.augment)
     second = config.clustering
-    if not second.max_epochs:
-        return [first]
     processes = world_size(config.trainer.devices, config.trainer.num_nodes)
     batch = min(second.batch_size, images // processes * processes)
+    epochs = _epochs(second.max_epochs, second.steps, images, batch)
+    if not epochs:
+        return [first]
     mild = milder(config.augment, second.augment_strength)
-    return [first, Stage("clustering", second.max_epochs, batch, second.lr, mild, second)]
+    return [first, Stage("clustering", epochs, batch, second.lr, mild, second)]
+
+
+def _epochs(chosen: int | None, steps: int, images: int, batch: int) -> int:
+    """As many as were chosen, or else as many as it takes to make so many steps."""
+    return -(-steps // max(1, images // batch)) if chosen is None else chosen
 
 
 def pretrain(job: Job) -> Pretrained:
@@ -100,10 +110,14 @@ def pretrain(job: Job) -> Pretrained:
         todo = todo[1:]
     metrics: dict[str, float] = {}
     for stage in todo:
+        if stage.clustering and start is None:
+            _save_before_clustering(job, encoder)
         metrics = _train(job, stage, encoder, clock, probe, start)
         start = None
     metrics.pop("probe_accuracy", None)
     measure_batch_norm(encoder, splits.unlabelled)
+    if todo[-1].clustering:
+        encoder = _better(job, encoder)
     if is_first():
         save_encoder(job.folder / "encoder.safetensors", encoder, config.encoder, splits.shape[0])
     features = Features(encoder, job)
@@ -123,6 +137,54 @@ def count_views(config: Config, images: int) -> int:
         2 * stage.max_epochs * (images // stage.batch_size) * stage.batch_size
         for stage in stages(config, images)
     )
+
+
+def _save_before_clustering(job: Job, encoder: Encoder) -> None:
+    """Keep the encoder of the first stage until the second stage is over."""
+    if is_first():
+        before = deepcopy(encoder)
+        measure_batch_norm(before, job.splits.unlabelled)
+        path = job.folder / BEFORE_CLUSTERING
+        path.parent.mkdir(exist_ok=True)
+        save_encoder(path, before, job.config.encoder, job.splits.shape[0])
+
+
+def _better(job: Job, after: Encoder) -> Encoder:
+    """The encoder after the second stage, or the one before it if its linear probe was better.
+
+    Both are judged on the validation images, by the mean accuracy over `JUDGING_DRAWS` label draws.
+    Without validation images, the encoder after the second stage is kept.
+    """
+    path = job.folder / BEFORE_CLUSTERING
+    if job.splits.val is None or not path.exists():
+        return after
+    before = load_encoder(path)
+    accuracies = [_probe_accuracy(job, Features(encoder, job)) for encoder in (before, after)]
+    if accuracies[1] >= accuracies[0]:
+        return after
+    job.progress.say(
+        "The second stage lowered the validation accuracy of the linear probe from "
+        f"{accuracies[0]:.2%} to {accuracies[1]:.2%}: the encoder before it is kept. "
+        "clustering.max_epochs=0 leaves the stage out."
+    )
+    return before
+
+
+def _probe_accuracy(job: Job, features: Features) -> float:
+    """Mean validation accuracy of linear classifiers on the first label draws."""
+    labels, l2 = job.config.labels, job.config.probe.l2
+    assert features.val is not None
+    draws = range(labels.seed, labels.seed + JUDGING_DRAWS)
+    accuracies = [
+        fitted_accuracy(
+            features.norm,
+            features.train(job.splits.draw(labels.per_class, draw)),
+            features.val,
+            l2,
+        )
+        for draw in draws
+    ]
+    return sum(accuracies) / len(accuracies)
 
 
 def _train(
@@ -171,7 +233,9 @@ def _train(
             *probe,
             Curves(clock, every, views_per_step, *curves),
             *([Monitors(clock, config.probe.every_steps)] if config.probe.every_steps else []),
-            Pictures(encoder, clock, data.views, seen, splits.classes),
+            Pictures(
+                encoder, clock, build_views(replace(stage.augment, size=1.0)), seen, splits.classes
+            ),
             FiniteLoss(
                 f"loss.temperature={config.loss.temperature:g}; choose a lower "
                 f"{'clustering' if stage.clustering else 'optimizer'}.lr "
@@ -186,6 +250,9 @@ def _train(
     )
     if not stage.clustering:
         job.progress.say(decisions(trainer))
+    job.progress.say(
+        f"{stage.name}: {len(splits.unlabelled)} images, {stage.max_epochs} epochs, {steps} steps"
+    )
     with job.progress.stage(f"{stage.name}, seed {config.seed}", views_per_step):
         trainer.fit(module, data, ckpt_path=start, weights_only=True)
     return logged(trainer)

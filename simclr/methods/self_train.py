@@ -83,7 +83,7 @@ def self_train(job: Job, features: Features, draw: int) -> Classified:
         splits.test,
         settings.batch_size,
         draw,
-        build_views(milder(config.augment, settings.augment_strength)),
+        build_views(milder(replace(config.augment, size=1.0), settings.augment_strength)),
     )
     module = SelfTrain(
         start,

@@ -6,6 +6,7 @@ Each is `module:function`, where the function is
 
 ENCODERS = {
     "cnn": "simclr.models.encoders:cnn",
+    "resnet": "simclr.models.encoders:resnet",
     "resnet18": "simclr.models.encoders:resnet18",
     "timm": "simclr.models.encoders:timm_model",
 }

@@ -48,7 +48,7 @@ def extract_features(encoder: Encoder, images: Images, batch_size: int = EVAL_BA
     """
     training = encoder.training
     encoder.eval()
-    device = next(encoder.parameters()).device
+    device = next((p.device for p in encoder.parameters()), torch.device("cpu"))
     batches = [
         encoder(batch.to(device).float().div_(255)).float() for batch in images.split(batch_size)
     ]

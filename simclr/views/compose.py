@@ -100,6 +100,7 @@ def build_views(config: AugmentConfig) -> Views:
         elastic_grid=config.elastic_grid,
         crop_area=None if config.crop_area is None else _limits(config.crop_area),
         flip=config.flip,
+        size=config.size,
     )
     colour = Colour(config.brightness, config.contrast, config.saturation, config.hue, config.grey)
     transforms: list[tuple[bool, Transform]] = [

@@ -34,6 +34,7 @@ class Geometry(Transform):
         crop_area: Smallest and largest fraction of the area that is kept and enlarged, of aspect
             3/4 to 4/3, as in ``torchvision.transforms.RandomResizedCrop``; None keeps all.
         flip: Probability of a horizontal mirror image.
+        size: Height and width of the result, as a share of the image's.
     """
 
     rotation: float = 0.0
@@ -45,6 +46,7 @@ class Geometry(Transform):
     elastic_grid: int = 5
     crop_area: tuple[float, float] | None = None
     flip: float = 0.0
+    size: float = 1.0
 
     @property
     def _points(self) -> int:
@@ -55,10 +57,12 @@ class Geometry(Transform):
 
     def __call__(self, images: Tensor, u: Tensor) -> Tensor:
         height, width = images.shape[-2:]
-        grid = self._weights(u, height, width) @ _basis(height, width, self._points, u.device)
+        out = (round(height * self.size), round(width * self.size))
+        basis = _basis((height, width), out, self._points, u.device)
+        grid = self._weights(u, height, width) @ basis
         return F.grid_sample(
             tile(images, len(u)),
-            grid.view(-1, 2, height, width).permute(0, 2, 3, 1),
+            grid.view(-1, 2, *out).permute(0, 2, 3, 1),
             padding_mode="zeros" if self.crop_area is None else "border",
             align_corners=False,
         ).clamp_(0, 1)
@@ -102,10 +106,16 @@ def _between(limits: tuple[float, float], u: Tensor) -> Tensor:
 
 
 @lru_cache(maxsize=16)
-def _basis(height: int, width: int, points: int, device: torch.device) -> Tensor:
-    """Rows x, y (pixels from the centre), 1 and points^2 bicubic kernels: (3 + ..., H * W)."""
-    y = torch.arange(height) - (height - 1) / 2
-    x = torch.arange(width) - (width - 1) / 2
+def _basis(
+    image: tuple[int, int], out: tuple[int, int], points: int, device: torch.device
+) -> Tensor:
+    """Rows x, y (the image's pixels from its centre), 1 and points^2 bicubic kernels.
+
+    Each row has an entry per output pixel: (3 + points^2, H * W).
+    """
+    height, width = out
+    y = (torch.arange(height) - (height - 1) / 2) * (image[0] / height)
+    x = (torch.arange(width) - (width - 1) / 2) * (image[1] / width)
     ones = torch.ones(height, width)
     rows = torch.stack([ones * x, ones * y[:, None], ones]).flatten(1)
     if points:

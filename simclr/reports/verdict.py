@@ -1,0 +1,51 @@
+"""One or two sentences that say whether pretraining paid, with the evidence."""
+
+from collections.abc import Container, Sequence
+
+from simclr.reports.results import Row, by_method
+from simclr.reports.tables import summarise
+
+ADVICE = (
+    "Try, in this order: experiment=photos for photos, longer pretraining "
+    "(trainer.steps=5000), more unlabelled images."
+)
+
+
+def verdict(rows: Sequence[Row], pretrained: Container[str]) -> str:
+    """Compare the best method that uses pretraining with the best that does not.
+
+    The difference is paired: both methods are trained on the same label draw with the same seed.
+
+    Args:
+        rows: all trained classifiers of a benchmark.
+        pretrained: the methods that use a pretrained encoder.
+
+    Returns:
+        Sentences, or nothing if there is no method of one kind.
+    """
+    methods = by_method(rows)
+    ranked = sorted(methods, key=lambda method: -_mean(methods[method]))
+    ours = [method for method in ranked if method in pretrained]
+    baselines = [method for method in ranked if method not in pretrained]
+    if not ours or not baselines:
+        return ""
+    best, baseline = ours[0], baselines[0]
+    found = summarise(_differences(methods[best], methods[baseline]))
+    points = f"{abs(found.mean) * 100:.1f} points"
+    if found.ci95 is not None:
+        low, high = (100 * end for end in found.ci95)
+        points += f" (paired over {found.n} label draws, 95 % interval {low:+.1f} to {high:+.1f})"
+    if found.mean > 0:
+        sure = found.ci95 is not None and found.ci95[0] > 0
+        text = f"Pretraining paid: {best} beats {baseline}, the best baseline, by {points}."
+        return text if sure else f"{text} The interval includes zero: repeat it with more draws."
+    return f"Pretraining did not pay: {best} is {points} behind {baseline}. {ADVICE}"
+
+
+def _mean(rows: Sequence[Row]) -> float:
+    return sum(row.test_accuracy for row in rows) / len(rows)
+
+
+def _differences(ours: Sequence[Row], theirs: Sequence[Row]) -> list[float]:
+    other = {(row.pretrain_seed, row.label_seed): row.test_accuracy for row in theirs}
+    return [row.test_accuracy - other[row.pretrain_seed, row.label_seed] for row in ours]
