@@ -82,13 +82,13 @@ def test_the_groups_offer_what_is_promised() -> None:
         },
         "data": {"mnist", "fashion_mnist", "kmnist", "idx", "folder", "synthetic"},
         "augment": {"digits", "crops", "affine", "none"},
-        "encoder": {"cnn", "cnn_wide", "resnet18"},
+        "encoder": {"cnn", "cnn_wide", "resnet", "resnet18"},
         "head": {"mlp"},
         "loss": {"nt_xent", "dcl"},
         "optimizer": {"adamw", "sgd", "lars"},
         "trainer": {"auto", "cpu", "gpu", "ddp", "ddp_cpu"},
         "logger": {"tensorboard", "csv", "none"},
-        "experiment": {"quick", "seed_paper", "record"},
+        "experiment": {"quick", "seed_paper", "record", "photos"},
     }
     for group, names in promised.items():
         assert names <= set(GROUPS[group]), group
@@ -142,9 +142,9 @@ EXCLUDED = ("data", "task", "trainer", "experiment")  # each has tests of its ow
 def test_every_task_runs_with_every_choice(choices: list[str], tmp_path: Path) -> None:
     few = (
         *("data=synthetic", "data.train_images=60", "data.val_images=20", "data.test_images=20"),
-        *("data.image_size=8", "data.batch_size=32", "labels.per_class=1", "trainer=cpu"),
+        *("data.image_size=16", "data.batch_size=32", "labels.per_class=1", "trainer=cpu"),
         *("finetune.max_epochs=1", "supervised.max_epochs=1", "probe.every_steps=0"),
-        "self_train.max_epochs=1",
+        *("self_train.max_epochs=1", "clustering.max_epochs=1"),
     )
     weights = f"encoder.weights={tmp_path}/pretrain/encoder.safetensors"
     for task, *more in (
