@@ -1,5 +1,6 @@
 """The encoders: networks from images (B, C, H, W) to representations (B, dim)."""
 
+import re
 from typing import Any
 
 import torch
@@ -84,7 +85,13 @@ def _cnn(config: EncoderConfig, in_channels: int) -> nn.Sequential:
 
 
 def _timm(model: str, in_channels: int) -> Encoder:
-    """A model of timm, from random weights like the others."""
+    """A model of timm, from random weights like the others; nothing is fetched.
+
+    Raises:
+        ValueError: if the name has a scheme or a slash, at which timm would ask a hub.
+    """
+    if not is_local_name(model):
+        raise ValueError(f"encoder.model={model!r}: not the name of a model that timm itself has")
     import timm
 
     network: Any = timm.create_model(model, in_chans=in_channels, num_classes=0)
@@ -92,6 +99,11 @@ def _timm(model: str, in_channels: int) -> Encoder:
     inner = network.feature_info[-2]["module"]
     known = dict(network.named_modules())  # a few families are said to have parts they have not
     return Encoder(network, dim, inner if inner in known else None)
+
+
+def is_local_name(model: str) -> bool:
+    """Whether it can name a model of timm itself, and not one of a hub or a folder."""
+    return re.fullmatch(r"[A-Za-z0-9_.-]+", model) is not None
 
 
 def _resnet18(in_channels: int) -> nn.Module:
