@@ -1,10 +1,14 @@
 """Files that somebody made to do harm, by kind of file and of attack: one message, and no harm."""
 
+import io
 import json
+import os
+import random
 import socket
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from zipfile import ZIP_DEFLATED, ZipFile
 
 import pytest
 import torch
@@ -19,6 +23,7 @@ from simclr.evaluation.probe import FeatureNorm
 from simclr.models.classifier import Classifier, extract_features
 from simclr.models.encoders import build_encoder
 from simclr.models.weights import load_classifier, load_encoder, save_classifier, save_encoder
+from simclr.training.callbacks.checkpoints import AtomicCheckpointIO, read_checkpoint, sealed
 
 CONFIG = EncoderConfig(channels=[4, 6, 8])
 Described = dict[str, Any]
@@ -222,3 +227,93 @@ def test_control_characters_in_class_names_are_shown_escaped(
     (line,) = capsys.readouterr().out.splitlines()
     assert r"\x1b[2J" in line
     assert "\x1b" not in line
+
+
+def checkpoint() -> Described:
+    """What a training goes on from, in small."""
+    return {
+        "state_dict": {"weight": torch.ones(2)},
+        "optimizer_states": [{"state": {}}],
+        "lr_schedulers": [],
+        "loops": {"fit_loop": {}},
+        "callbacks": {"Checkpoints": {"metrics": {}}},
+        "config": {"seed": 0},
+    }
+
+
+def packed(content: object) -> bytes:
+    file = io.BytesIO()
+    torch.save(content, file)
+    return file.getvalue()
+
+
+def without(part: str) -> Described:
+    return {name: value for name, value in checkpoint().items() if name != part}
+
+
+def bomb() -> bytes:
+    file = io.BytesIO()
+    with ZipFile(file, "w", ZIP_DEFLATED) as archive:
+        archive.writestr("archive/data.pkl", bytes(50 * 2**20))
+    return file.getvalue()
+
+
+NO_CHECKPOINTS: dict[str, object] = {
+    **{f"without {part}": without(part) for part in checkpoint()},
+    "empty optimiser": checkpoint() | {"optimizer_states": []},
+    "config is a list": checkpoint() | {"config": [1]},
+    "loops are a list": checkpoint() | {"loops": [1]},
+    "NaN weights": checkpoint() | {"state_dict": {"weight": torch.tensor([torch.nan])}},
+    "weights in words": checkpoint() | {"state_dict": {"weight": "none"}},
+    "a list": [1, 2],
+    "code": checkpoint() | {"payload": Path("x").joinpath},
+}
+
+
+@pytest.mark.parametrize("content", NO_CHECKPOINTS.values(), ids=NO_CHECKPOINTS.keys())
+def test_what_a_training_cannot_go_on_from_is_one_message(tmp_path: Path, content: object) -> None:
+    path = tmp_path / "last.ckpt"
+    path.write_bytes(sealed(packed(content)))
+    with pytest.raises(SimclrError, match=r"last\.ckpt: damaged, or not a checkpoint"):
+        read_checkpoint(path)
+
+
+def test_a_checkpoint_that_unpacks_to_much_more_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "last.ckpt"
+    path.write_bytes(sealed(bomb()))
+    with pytest.raises(SimclrError, match="it is compressed"):
+        read_checkpoint(path)
+
+
+@pytest.mark.parametrize("name", ["FIFO", "device", "loop"])
+def test_what_is_no_file_is_no_checkpoint(tmp_path: Path, name: str) -> None:
+    path = tmp_path / name
+    match name:
+        case "FIFO":
+            os.mkfifo(path)
+        case "device":
+            path.symlink_to("/dev/zero")
+        case _:
+            path.symlink_to(path)
+    with pytest.raises(SimclrError, match=name):
+        read_checkpoint(path)
+
+
+def test_every_bit_of_a_checkpoint_counts(tmp_path: Path) -> None:
+    path = tmp_path / "last.ckpt"
+    AtomicCheckpointIO().save_checkpoint(checkpoint(), path)
+    assert read_checkpoint(path)["config"] == {"seed": 0}
+    whole = path.read_bytes()
+    generator = random.Random(0)
+    ends = range(8 * (len(whole) - 300), 8 * len(whole))  # the zip's end and the digest itself
+    for bit in (*generator.sample(range(8 * len(whole)), 500), *generator.sample(ends, 500)):
+        damaged = bytearray(whole)
+        damaged[bit // 8] ^= 1 << bit % 8
+        path.write_bytes(damaged)
+        with pytest.raises(SimclrError, match="damaged"):
+            read_checkpoint(path)
+    for length in (0, 1, 10, 71, len(whole) // 2, len(whole) - 1):
+        path.write_bytes(whole[:length])
+        with pytest.raises(SimclrError, match="damaged"):
+            read_checkpoint(path)
+    assert torch.load(io.BytesIO(whole), weights_only=True).keys() == checkpoint().keys()
