@@ -15,6 +15,7 @@ from torch import Tensor
 
 from simclr.data.image_files import image_paths, read_images
 from simclr.errors import SimclrError
+from simclr.files import printable
 from simclr.models.weights import TrainedClassifier, load_classifier
 from simclr.pipes import while_read
 
@@ -93,7 +94,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         for found in predict(classifier, paths):
             if isinstance(found, SimclrError):
                 unread += 1
-                print(found, file=sys.stderr)
+                print(printable(str(found)), file=sys.stderr)
                 continue
             if options.embeddings:
                 embeddings.append(found.embedding)
@@ -140,7 +141,7 @@ def _files(given: Path) -> list[Path]:
 def _write_text(predictions: Iterable[Prediction], out: TextIO) -> None:
     for one in predictions:
         name, probability = one.best
-        print(f"{one.path}: {name} ({probability:.1%})", file=out)
+        print(printable(f"{one.path}: {name} ({probability:.1%})"), file=out)
 
 
 def _write_csv(predictions: Iterable[Prediction], out: TextIO) -> None:

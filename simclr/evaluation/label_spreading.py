@@ -3,12 +3,13 @@
 import numpy as np
 import torch
 import torch.nn.functional as F
+from numpy.typing import NDArray
 from scipy.sparse import csr_array, diags_array, eye_array
-from scipy.sparse.linalg import cg
 from torch import Tensor
 
 BLOCK_ROWS = 1_000  # of the similarity matrix, held at once
-TOLERANCE = 1e-5  # of the residual, relative
+TOLERANCE = 1e-12  # of the residual, relative; at small alpha distant nodes have tiny values
+MAX_STEPS = 10_000
 
 
 def neighbour_graph(features: Tensor, k: int) -> csr_array:
@@ -64,9 +65,26 @@ def spread_labels(
         Float32 (N, C), shares of the classes, which sum to 1; equal ones where no label arrived.
     """
     count = graph.shape[0]
-    given = np.zeros((num_classes, count), dtype=np.float32)
-    given[labels, indices] = 1
-    system = (eye_array(count, dtype=np.float32) - np.float32(alpha) * graph).tocsr()
-    settled = np.stack([cg(system, own, rtol=TOLERANCE)[0] for own in given], axis=1)
+    given = np.zeros((count, num_classes))
+    given[indices, labels] = 1
+    settled = _solve((eye_array(count) - alpha * graph.astype(np.float64)).tocsr(), given)
     shares = (settled / settled.sum(axis=0)).clip(min=np.finfo(np.float32).tiny)
-    return torch.from_numpy(shares / shares.sum(axis=1, keepdims=True))
+    return torch.from_numpy(shares / shares.sum(axis=1, keepdims=True)).float()
+
+
+def _solve(system: csr_array, right: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Conjugate gradients for all columns of the right side (N, C) at once."""
+    tiny = np.finfo(np.float64).tiny  # a column that is solved already divides by no less
+    solution, residual, direction = np.zeros_like(right), right.copy(), right.copy()
+    squared = (residual**2).sum(axis=0)
+    enough = TOLERANCE**2 * squared
+    for _ in range(MAX_STEPS):
+        if (squared <= enough).all():
+            break
+        image = system @ direction
+        step = squared / (direction * image).sum(axis=0).clip(min=tiny)
+        solution += step * direction
+        residual -= step * image
+        before, squared = squared, (residual**2).sum(axis=0)
+        direction = residual + squared / before.clip(min=tiny) * direction
+    return solution

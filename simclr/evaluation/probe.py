@@ -1,10 +1,17 @@
 """The linear probe: multinomial logistic regression on frozen features, solved to the optimum."""
 
+import logging
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from simclr.data.images import LabelledImages
+
+logger = logging.getLogger(__name__)
+
+_ROUNDING = 1e-5  # of a feature's mean: float32 sums of images' pixels differ by so much, or less
+_NOTHING = 1e-3  # length below which a standardised row is rounding alone; usual is the root of D
 
 
 class FeatureNorm(nn.Module):
@@ -12,7 +19,7 @@ class FeatureNorm(nn.Module):
 
     Args:
         mean: (D,), of the unlabelled training features.
-        sd: (D,), likewise; a feature that never varies is left unscaled.
+        sd: (D,), likewise; in its place 1, or the mean if it is larger, where only rounding varies.
     """
 
     mean: Tensor
@@ -26,12 +33,15 @@ class FeatureNorm(nn.Module):
     @classmethod
     def of(cls, features: Tensor) -> "FeatureNorm":
         """The norm whose statistics are those of `features` (N, D)."""
-        sd = features.std(0)
-        return cls(features.mean(0), torch.where(sd > 1e-6, sd, torch.ones_like(sd)))
+        sd, mean = features.std(0), features.mean(0)
+        varies = sd > (_ROUNDING * mean.abs()).clamp(min=1e-6)
+        if not varies.any():
+            logger.warning("No feature varies between images: the encoder tells them apart no more")
+        return cls(mean, torch.where(varies, sd, mean.abs().clamp(min=1)))
 
     def forward(self, features: Tensor) -> Tensor:
-        """(B, D) to (B, D), rows of unit length."""
-        return F.normalize((features - self.mean) / self.sd)
+        """(B, D) to (B, D), rows of unit length, but for those of nothing but rounding."""
+        return F.normalize((features - self.mean) / self.sd, eps=_NOTHING)
 
 
 def knn_accuracy(

@@ -8,6 +8,7 @@ from pathlib import Path
 from textwrap import indent
 
 from simclr.errors import SimclrError
+from simclr.files import read_text
 
 REPORT = "error.txt"
 
@@ -22,7 +23,7 @@ def write_failure(folder: Path, overrides: Sequence[str], error: Exception) -> N
 def read_failure(folder: Path) -> tuple[str, str] | None:
     """The command and the reason of a job that failed, of a traceback only its last line."""
     try:
-        command, *reason = (folder / REPORT).read_text().splitlines()
+        command, *reason = read_text(folder / REPORT).splitlines()
     except (OSError, ValueError):
         return None
     surprise = reason and reason[0].startswith("Traceback")

@@ -4,6 +4,8 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
+_SUM_TOLERANCE = 0.01  # half precision rounds a sum of shares by less, logits miss it by more
+
 
 def information_loss(p0: Tensor, p1: Tensor, *, gather: bool = False) -> Tensor:
     """Negative mutual information of the clusters of two views (Ji et al. 2019, eq. 3).
@@ -25,7 +27,8 @@ def information_loss(p0: Tensor, p1: Tensor, *, gather: bool = False) -> Tensor:
         The loss of each batch, (...).
 
     Raises:
-        ValueError: The views are not floating point of one shape (..., B, K) with B >= 1.
+        ValueError: The views are not floating point of one shape (..., B, K) with B >= 1, or
+            rows are no shares: negative, or of a sum other than 1.
     """
     if p0.shape != p1.shape or p0.ndim < 2 or p0.shape[-2] == 0:
         raise ValueError(
@@ -34,6 +37,11 @@ def information_loss(p0: Tensor, p1: Tensor, *, gather: bool = False) -> Tensor:
         )
     if not (p0.is_floating_point() and p1.is_floating_point()):
         raise ValueError(f"assignments must be floating point, got {p0.dtype} and {p1.dtype}")
+    for shares in (p0.detach(), p1.detach()):
+        if bool(((shares < 0).any(-1) | ((shares.sum(-1) - 1).abs() > _SUM_TOLERANCE)).any()):
+            raise ValueError(
+                "each row of the assignments must be shares that sum to 1; of logits take softmax"
+            )
     dtype = torch.promote_types(torch.promote_types(p0.dtype, p1.dtype), torch.float32)
     with torch.autocast(p0.device.type, enabled=False):
         joint = p0.to(dtype).mT @ p1.to(dtype)

@@ -14,7 +14,6 @@ import torch
 import torch.distributed as dist
 import torch.nn.functional as F
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
 _BLOCK_ROWS = 512  # more spare less of the lower triangle, fewer make thin matrix products
 _BLOCK_BYTES = 32 * 2**20  # more, and the C library hands each block's pages back to the system
@@ -36,10 +35,14 @@ def nt_xent(
     remaining 2B - 2 embeddings its negatives. Computed in float32 under any autocast; float64
     stays float64. One pair alone has no negatives: loss and gradient are 0.
 
+    Derivatives of any order with respect to the embeddings are right. With ``create_graph=True``
+    the gradient is computed by autograd from the whole similarity matrix, in memory that grows
+    with the square of the batch. ``torch.func`` and forward-mode derivatives raise RuntimeError.
+
     Args:
         z0: Embeddings of the first views, shape (B, D), not normalised.
         z1: Embeddings of the second views, shape (B, D); row i belongs to row i of ``z0``.
-        temperature: Divisor of the cosine similarities.
+        temperature: Divisor of the cosine similarities, a constant.
         decoupled: Leave the positive out of the denominator (DCL, Yeh et al. 2022, eq. 6).
         block_rows: Rows of the similarity matrix held at once. By default up to 512 in at most
             32 MiB; and all are kept for the gradient where half the matrix fits in 256 MiB.
@@ -53,7 +56,10 @@ def nt_xent(
 
     Raises:
         ValueError: The views are not floating point of one shape (B, D) with B >= 1, or
-            ``temperature`` or ``block_rows`` is out of range.
+            ``temperature`` or ``block_rows`` is out of range, or ``temperature`` is a tensor
+            that expects a gradient.
+        RuntimeError: A second derivative is asked for where embeddings were gathered from several
+            processes.
     """
     return _nt_xent(z0, z1, temperature, decoupled, block_rows, gather, accuracy=False)[0]
 
@@ -93,12 +99,19 @@ def _nt_xent(
         )
     if not (z0.is_floating_point() and z1.is_floating_point()):
         raise ValueError(f"embeddings must be floating point, got {z0.dtype} and {z1.dtype}")
+    if isinstance(temperature, Tensor) and temperature.requires_grad:
+        raise ValueError("temperature gets no gradient: pass a number, or temperature.detach()")
     if not 0 < temperature < math.inf:
         raise ValueError(f"temperature must be positive and finite, got {temperature}")
     if block_rows is not None and block_rows < 1:
         raise ValueError(f"block_rows must be at least 1, got {block_rows}")
     z = torch.cat((z0, z1))
     z = z.to(torch.promote_types(z.dtype, torch.float32))
+    smallest = torch.finfo(z.dtype).eps  # the cosines' rounding, divided by T, is no more than 1
+    if temperature < smallest:
+        raise ValueError(
+            f"temperature must be at least {smallest:.1e} in {z.dtype}, got {temperature}"
+        )
     with torch.autocast(z.device.type, enabled=False):
         result: tuple[Tensor, Tensor] = _NTXent.apply(
             z, temperature, decoupled, block_rows, gather, accuracy
@@ -138,15 +151,39 @@ class _NTXent(torch.autograd.Function):
             gradient.addcmul_(attraction[:, None], unit.roll(half, 0), value=-1)
             radial = (gradient * unit).sum(1, keepdim=True)
             gradient.addcmul_(radial, unit, value=-1).div_(norm * (n * temperature))
-            ctx.save_for_backward(gradient)
+            ctx.save_for_backward(z, gradient)
+            ctx.options = temperature, decoupled
+            ctx.gathered = len(columns) > n
         ctx.mark_non_differentiable(hits)
         return losses.mean(), hits
 
     @staticmethod
-    @once_differentiable
     def backward(ctx: Any, grad_loss: Tensor, _: Tensor) -> tuple[Tensor | None, ...]:
-        (gradient,) = ctx.saved_tensors
+        z, gradient = ctx.saved_tensors
+        if torch.is_grad_enabled():  # create_graph=True: the gradient is differentiated itself
+            if ctx.gathered:
+                raise RuntimeError(
+                    "nt_xent has no second derivatives across processes: use gather=False, or "
+                    "create_graph=False"
+                )
+            loss = _differentiable(z, *ctx.options)
+            (gradient,) = torch.autograd.grad(loss, z, create_graph=True)
         return gradient * grad_loss, None, None, None, None, None
+
+
+def _differentiable(z: Tensor, temperature: float, decoupled: bool) -> Tensor:
+    """The same loss from the whole similarity matrix, made of operations that autograd knows."""
+    n, half = len(z), len(z) // 2
+    nowhere = (z == 0).all(1, keepdim=True)  # no direction: similarities and derivatives 0
+    unit = F.normalize(z.masked_fill(nowhere, 1), eps=0).masked_fill(nowhere, 0)
+    own = torch.eye(n, dtype=torch.bool, device=z.device)
+    logits = (unit @ unit.T / temperature).masked_fill(own, -math.inf)
+    positives = own.roll(half, 0)
+    if decoupled and n > 2:
+        denominators = logits.masked_fill(positives, -math.inf).logsumexp(1)
+    else:
+        denominators = logits.logsumexp(1)
+    return (denominators - logits[positives]).mean()
 
 
 class _Similarities:

@@ -6,6 +6,7 @@ from torch import Tensor, nn
 
 from simclr.data.batches import EVAL_BATCH
 from simclr.data.images import Images
+from simclr.errors import SimclrError
 from simclr.evaluation.probe import FeatureNorm, softmax_regression
 from simclr.models.encoders import Encoder
 
@@ -45,6 +46,9 @@ def extract_features(encoder: Encoder, images: Images, batch_size: int = EVAL_BA
     """Representations of uint8 images (N, C, H, W) by the encoder in eval mode, float32 (N, D).
 
     The encoder's mode is restored afterwards; its weights and statistics are not touched.
+
+    Raises:
+        SimclrError: if they are not finite, for no score may be computed from them.
     """
     training = encoder.training
     encoder.eval()
@@ -53,7 +57,13 @@ def extract_features(encoder: Encoder, images: Images, batch_size: int = EVAL_BA
         encoder(batch.to(device).float().div_(255)).float() for batch in images.split(batch_size)
     ]
     encoder.train(training)
-    return torch.cat(batches)
+    features = torch.cat(batches)
+    if not features.isfinite().all():
+        raise SimclrError(
+            "The encoder's representations are not finite, so nothing can be learnt from them; "
+            "pretrain anew with a lower optimizer.lr, or choose another encoder.weights"
+        )
+    return features
 
 
 def extract_layers(encoder: Encoder, images: Images) -> list[Tensor]:

@@ -1,6 +1,7 @@
 """The encoders: networks from images (B, C, H, W) to representations (B, dim)."""
 
 import pkgutil
+import re
 from typing import Any
 
 import torch
@@ -113,7 +114,13 @@ def resnet(config: EncoderConfig, in_channels: int) -> Encoder:
 
 
 def timm_model(config: EncoderConfig, in_channels: int) -> Encoder:
-    """The model of timm that `config.model` names, with random weights."""
+    """The model of timm that `config.model` names, with random weights; nothing is fetched.
+
+    Raises:
+        ValueError: if the name has a scheme or a slash, at which timm would ask a hub.
+    """
+    if not is_local_name(config.model or ""):
+        raise ValueError(f"encoder.model={config.model!r}: timm itself has no model of that name")
     import timm
 
     network: Any = timm.create_model(config.model or "", in_chans=in_channels, num_classes=0)
@@ -121,6 +128,11 @@ def timm_model(config: EncoderConfig, in_channels: int) -> Encoder:
     inner = network.feature_info[-2]["module"]
     known = dict(network.named_modules())  # a few families name parts that they do not have
     return Encoder(network, dim, inner if inner in known else None)
+
+
+def is_local_name(model: str) -> bool:
+    """Whether it can name a model of timm itself, and not one of a hub or a folder."""
+    return re.fullmatch(r"[A-Za-z0-9_.-]+", model) is not None
 
 
 def resnet18(config: EncoderConfig, in_channels: int) -> Encoder:

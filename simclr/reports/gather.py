@@ -3,20 +3,21 @@
 import argparse
 import csv
 import io
-import json
 import os
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from math import isfinite
 from pathlib import Path
 from typing import Any
 
 from simclr.config.keys import flat
 from simclr.config.schema import BOOKKEEPING, SEEDS
 from simclr.errors import SimclrError
+from simclr.files import printable, read_json, read_text
 from simclr.launch.failures import read_failure
 from simclr.reports.tables import SUMMARY_HEADER, Summary, markdown, summarise, summary_cells, text
+
+LARGEST = 1e100  # of a metric; the square of more is no float
 
 
 @dataclass(frozen=True)
@@ -27,11 +28,13 @@ class Sample:
         folder: of its run.
         settings: `method`, and each key of the configuration that can influence the model.
         metrics: name to number; accuracies are fractions.
+        origin: what made it: `commit`, with a mark if the source was changed, and `torch version`.
     """
 
     folder: Path
     settings: dict[str, str]
     metrics: dict[str, float]
+    origin: dict[str, str]
 
 
 @dataclass(frozen=True)
@@ -63,7 +66,7 @@ def gather(folders: Iterable[Path]) -> tuple[list[Sample], list[str]]:
             continue
         try:
             found = read(folder)
-        except (OSError, ValueError, KeyError, TypeError) as error:
+        except (OSError, ValueError, KeyError, TypeError, csv.Error) as error:
             notes[f"{folder}: cannot be read, {type(error).__name__}: {error}"] = None
             continue
         for sample in found:
@@ -79,9 +82,10 @@ def read(folder: Path) -> list[Sample]:
     """The trained models of a finished run: one, or all of a benchmark.
 
     Raises:
-        OSError, ValueError, KeyError, TypeError: if its files are not what a run writes.
+        OSError, ValueError, KeyError, TypeError, csv.Error: if its files are not what a run writes.
     """
-    match json.loads((folder / "results.json").read_text()):
+    content = read_json(folder / "results.json")
+    match content:
         case {
             "task": str(task),
             "config": dict(config),
@@ -91,25 +95,27 @@ def read(folder: Path) -> list[Sample]:
             settings = {key: value for key, value in flat(config) if key not in BOOKKEEPING}
         case _:
             raise ValueError("results.json lacks task, config, metrics or timing")
+    origin = _origin(content)
     if task != "benchmark":
-        return [Sample(folder, {"method": task} | settings, _numbers(metrics | timing))]
-    with (folder / "results.csv").open(newline="") as file:
-        return [
-            Sample(
-                folder,
-                {"method": row["method"]}
-                | settings
-                | {"seed": row["pretrain_seed"], "labels.seed": row["label_seed"]},
-                _numbers(
-                    {
-                        "test_accuracy": row["test_accuracy"],
-                        "val_accuracy": row["val_accuracy"],
-                        "fit_seconds": row["seconds"],
-                    }
-                ),
-            )
-            for row in csv.DictReader(file)
-        ]
+        return [Sample(folder, {"method": task} | settings, _numbers(metrics | timing), origin)]
+    table = io.StringIO(read_text(folder / "results.csv"), newline="")
+    return [
+        Sample(
+            folder,
+            {"method": _word(row["method"])}
+            | settings
+            | {"seed": _word(row["pretrain_seed"]), "labels.seed": _word(row["label_seed"])},
+            _numbers(
+                {
+                    "test_accuracy": row["test_accuracy"],
+                    "val_accuracy": row["val_accuracy"],
+                    "fit_seconds": row["seconds"],
+                }
+            ),
+            origin,
+        )
+        for row in csv.DictReader(table)
+    ]
 
 
 def compare(samples: Sequence[Sample], metric: str) -> Comparison:
@@ -122,14 +128,42 @@ def compare(samples: Sequence[Sample], metric: str) -> Comparison:
         differs = len({sample.settings.get(key) for sample in samples}) > 1
         if differs and key not in SEEDS and key not in keys:
             keys.append(key)
-    groups: dict[tuple[str, ...], list[float]] = {}
-    for sample in samples:
-        values = tuple(sample.settings.get(key, "") for key in keys)
-        groups.setdefault(values, []).append(sample.metrics[metric])
-    summaries = [(values, summarise(numbers)) for values, numbers in groups.items()]
+    share = metric.endswith("accuracy")
+    summaries = [
+        (
+            values,
+            summarise(
+                [sample.metrics[metric] for sample in own],
+                [sample.settings.get("seed") for sample in own],
+                share,
+            ),
+        )
+        for values, own in _by(keys, samples).items()
+    ]
     lowest_first = "loss" in metric or "seconds" in metric
     summaries.sort(key=lambda group: group[1].mean, reverse=not lowest_first)
     return Comparison(metric, keys, summaries)
+
+
+def mixtures(samples: Sequence[Sample], keys: Sequence[str]) -> list[str]:
+    """A line for each row of the table that averages several commits or torch versions."""
+    lines = []
+    for values, own in _by(keys, samples).items():
+        for what in ("commit", "torch version"):
+            found = sorted({sample.origin[what] for sample in own if what in sample.origin})
+            if len(found) > 1:
+                name = ", ".join(f"{key}={value}" for key, value in zip(keys, values, strict=True))
+                lines.append(f"{name}: averages runs of several {what}s: {', '.join(found)}")
+    return lines
+
+
+def _by(keys: Sequence[str], samples: Sequence[Sample]) -> dict[tuple[str, ...], list[Sample]]:
+    """Models by their values of the keys."""
+    groups: dict[tuple[str, ...], list[Sample]] = {}
+    for sample in samples:
+        values = tuple(sample.settings.get(key, "") for key in keys)
+        groups.setdefault(values, []).append(sample)
+    return groups
 
 
 def render(comparison: Comparison, style: str) -> str:
@@ -138,10 +172,10 @@ def render(comparison: Comparison, style: str) -> str:
     if style == "csv":
         file = io.StringIO()
         writer = csv.writer(file, lineterminator="\n")
-        writer.writerow([*keys, metric, "sd", "n", "ci95_low", "ci95_high"])
+        writer.writerow([*keys, metric, "sd", "n", "ci95_low", "ci95_high", "seeds"])
         for values, summary in groups:
             ends = summary.ci95 or (None, None)
-            writer.writerow([*values, summary.mean, summary.sd, summary.n, *ends])
+            writer.writerow([*values, summary.mean, summary.sd, summary.n, *ends, summary.seeds])
         return file.getvalue().rstrip("\n")
     header = [*keys, metric.replace("_", " "), *SUMMARY_HEADER]
     number = ".2%" if metric.endswith("accuracy") else ".4g"
@@ -160,12 +194,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         metric = _metric(samples, given.metric)
     except SimclrError as error:
-        print(*notes, error, sep="\n", file=sys.stderr)
+        print(*map(printable, notes), error, sep="\n", file=sys.stderr)
         return 1
     notes += dict.fromkeys(f"{s.folder}: no {metric}" for s in samples if metric not in s.metrics)
-    for note in notes:
-        print(note, file=sys.stderr)
-    print(render(compare([s for s in samples if metric in s.metrics], metric), given.format))
+    compared = [sample for sample in samples if metric in sample.metrics]
+    comparison = compare(compared, metric)
+    for note in notes + mixtures(compared, comparison.keys):
+        print(printable(note), file=sys.stderr)
+    print(render(comparison, given.format))
     return 0
 
 
@@ -210,6 +246,27 @@ def _metric(samples: Sequence[Sample], wanted: str | None) -> str:
 
 def _numbers(found: Mapping[str, Any]) -> dict[str, float]:
     numbers = {name: float(value) for name, value in found.items() if value not in (None, "")}
-    if strange := [f"{name}={value}" for name, value in numbers.items() if not isfinite(value)]:
-        raise ValueError(f"not finite: {', '.join(strange)}")
+    for name, value in numbers.items():
+        high = 1 if name.endswith("accuracy") else LARGEST
+        low = 0 if name.endswith("accuracy") else -LARGEST
+        if not low <= value <= high:  # nor is a number that is none
+            raise ValueError(f"{name}={value} is out of range")
     return numbers
+
+
+def _word(cell: str | None) -> str:
+    if cell is None:
+        raise ValueError("results.csv has a row that is cut short")
+    return cell
+
+
+def _origin(content: Mapping[str, Any]) -> dict[str, str]:
+    """The commit and torch version that a run names; older ones name none."""
+    origin = {}
+    match content.get("git"):
+        case {"commit": str(commit), **rest}:
+            origin["commit"] = commit[:12] + (" (changed)" if rest.get("dirty") else "")
+    match content.get("versions"):
+        case {"torch": str(version)}:
+            origin["torch version"] = version
+    return origin

@@ -8,9 +8,9 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from simclr.files import write_whole
+from simclr.files import read_json, write_whole
 from simclr.launch.environment import environment
-from simclr.reports.tables import SUMMARY_HEADER, markdown, summarise, summary_cells
+from simclr.reports.tables import SUMMARY_HEADER, Summary, markdown, summarise, summary_cells
 
 SEED_SIMCLR = 0.9194  # the original project: SimCLR, then 100 labels
 SEED_SCRATCH = 0.8462  # the original project: a CNN from scratch on the same labels
@@ -75,11 +75,17 @@ def by_method(rows: Iterable[Row]) -> dict[str, list[Row]]:
     return methods
 
 
+def _summary(rows: Sequence[Row]) -> Summary:
+    """Test accuracy over rows of one method, its interval over pretraining seeds if several."""
+    seeds = [row.pretrain_seed for row in rows]
+    return summarise([row.test_accuracy for row in rows], seeds, share=True)
+
+
 def table(rows: Sequence[Row]) -> str:
     """The benchmark's table in Markdown, aligned so that it also reads as text."""
     lines = []
     for method, own in by_method(rows).items():
-        summary = summarise([row.test_accuracy for row in own])
+        summary = _summary(own)
         seconds = sum(row.seconds for row in own) / len(own)
         lines.append([method, *summary_cells(summary, ".2%"), f"{seconds:.1f}"])
     return markdown(["method", "test accuracy", *SUMMARY_HEADER, "seconds"], lines)
@@ -98,7 +104,7 @@ def read_result(folder: Path) -> tuple[Result, dict[str, Any]]:
     Raises:
         OSError, ValueError, KeyError, TypeError: if there is none.
     """
-    content = json.loads((folder / "results.json").read_text())
+    content = read_json(folder / "results.json")
     return as_result(content), content["config"]
 
 
@@ -119,10 +125,7 @@ def write_benchmark(folder: Path, rows: Sequence[Row], text: str) -> None:
         writer = csv.DictWriter(file, list(Row.__dataclass_fields__))
         writer.writeheader()
         writer.writerows(asdict(row) for row in rows)
-    methods = {
-        method: asdict(summarise([row.test_accuracy for row in own]))
-        for method, own in by_method(rows).items()
-    }
+    methods = {method: asdict(_summary(own)) for method, own in by_method(rows).items()}
     write_json(folder / "summary.json", {"methods": methods})
     (folder / "README.md").write_text(text)
 

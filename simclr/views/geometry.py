@@ -11,6 +11,7 @@ from torch import Tensor
 from simclr.views.base import Transform, normal, symmetric, tile
 
 _SCALARS = 11  # rotation, scale, aspect, shear, shift x y, flip, crop area, aspect, x, y
+_TRIES = 10  # boxes drawn until one fits into the image, as torchvision does
 
 
 @dataclass(frozen=True)
@@ -32,7 +33,8 @@ class Geometry(Transform):
         elastic: Standard deviation, in pixels, of the displacement of each control point.
         elastic_grid: Control points per side; the outer ones lie on the image's corner pixels.
         crop_area: Smallest and largest fraction of the area that is kept and enlarged, of aspect
-            3/4 to 4/3, as in ``torchvision.transforms.RandomResizedCrop``; None keeps all.
+            3/4 to 4/3, as in ``torchvision.transforms.RandomResizedCrop``: a box that does not
+            fit into the image is drawn again, up to ten times. None keeps all.
         flip: Probability of a horizontal mirror image.
         size: Height and width of the result, as a share of the image's.
     """
@@ -53,7 +55,8 @@ class Geometry(Transform):
         return self.elastic_grid if self.elastic > 0 else 0
 
     def numbers(self, shape: tuple[int, int, int]) -> int:
-        return _SCALARS + 2 * self._points**2
+        redrawn = 0 if self.crop_area is None else 2 * (_TRIES - 1)
+        return _SCALARS + 2 * self._points**2 + redrawn
 
     def __call__(self, images: Tensor, u: Tensor) -> Tensor:
         height, width = images.shape[-2:]
@@ -70,7 +73,7 @@ class Geometry(Transform):
     def _weights(self, u: Tensor, height: int, width: int) -> Tensor:
         """Weights of the basis for x and y, in grid_sample's units: (2N, 3 + control points)."""
         scalars = u[:, :_SCALARS].t().contiguous()
-        turn, _, aspect, shear, right, down, _, _, crop_aspect, crop_x, crop_y = symmetric(scalars)
+        turn, _, aspect, shear, right, down, _, _, _, crop_x, crop_y = symmetric(scalars)
         angle = turn * math.radians(self.rotation)
         cos, sin = angle.cos(), angle.sin()
         shear = shear * self.shear
@@ -79,10 +82,8 @@ class Geometry(Transform):
         mirror = 1 - 2 * (scalars[6] < self.flip).float()
         crop_w = crop_h = torch.ones_like(size)
         if self.crop_area is not None:
-            side = (_between(self.crop_area, scalars[7]) * height * width).sqrt()
-            crop_stretch = (crop_aspect * (math.log(4 / 3) / 2)).exp()
-            crop_w = (side * crop_stretch / width).clamp(max=1)
-            crop_h = (side / crop_stretch / height).clamp(max=1)
+            drawn = torch.cat([u[:, 7:9], u[:, -2 * (_TRIES - 1) :]], dim=1)
+            crop_w, crop_h = _boxes(self.crop_area, drawn, height, width)
 
         # From output point to image point: undo the shift, the rotation, the shear and the size.
         gain_x, gain_y = mirror * crop_w, crop_h
@@ -94,10 +95,35 @@ class Geometry(Transform):
         y0 = crop_y * (1 - crop_h) * (height / 2) - yx * right - yy * down
         weights = torch.stack([xx, xy, x0, yx, yy, y0], dim=1).view(-1, 2, 3)
         if self.elastic > 0:
-            moves = normal(u[:, _SCALARS:]).view(len(u), 2, -1)
+            points = u[:, _SCALARS : _SCALARS + 2 * self._points**2]
+            moves = normal(points).view(len(u), 2, -1)
             gains = torch.stack([gain_x, gain_y], dim=1).unsqueeze(2)
             weights = torch.cat([weights, moves * (gains * self.elastic)], dim=2)
         return (weights * weights.new_tensor([[2 / width], [2 / height]])).flatten(0, 1)
+
+
+def _boxes(
+    area: tuple[float, float], drawn: Tensor, height: int, width: int
+) -> tuple[Tensor, Tensor]:
+    """Width and height (N,) of the first box that fits, as shares of the image's.
+
+    Of none that fits it is the first, cut to the image.
+
+    Args:
+        area: smallest and largest share of the image's.
+        drawn: uniform numbers (N, 2 * tries), area and aspect of each box.
+        height: of the image.
+        width: of the image.
+    """
+    areas, aspects = drawn[:, ::2], symmetric(drawn[:, 1::2])
+    side = (_between(area, areas) * height * width).sqrt()
+    stretch = (aspects * (math.log(4 / 3) / 2)).exp()
+    widths, heights = side * stretch / width, side / stretch / height
+    first = ((widths <= 1) & (heights <= 1)).int().argmax(1, keepdim=True)
+    return (
+        widths.gather(1, first)[:, 0].clamp(max=1),
+        heights.gather(1, first)[:, 0].clamp(max=1),
+    )
 
 
 def _between(limits: tuple[float, float], u: Tensor) -> Tensor:

@@ -69,6 +69,25 @@ def test_labels_settle_where_the_iteration_of_zhou_leads(alpha: float) -> None:
     np.testing.assert_allclose(found.numpy(), shares, atol=2e-3)
 
 
+@pytest.mark.parametrize("alpha", [0.1, 0.2, 0.5, 0.8, 0.99])
+def test_few_labels_among_many_nodes_settle_where_the_dense_solution_does(alpha: float) -> None:
+    """Far from every label values are tiny, and still say which class is the likeliest."""
+    generator = torch.Generator().manual_seed(0)
+    classes, count = 10, 2_000
+    labels = torch.arange(count) % classes
+    centres = torch.randn(classes, 32, generator=generator)
+    features = (centres[labels] + torch.randn(count, 32, generator=generator)).clamp(min=0)
+    graph, given = neighbour_graph(features, k=10), torch.arange(classes)
+    right = np.zeros((count, classes))
+    right[given, labels[given]] = 1
+    shares = np.linalg.solve(np.eye(count) - alpha * graph.toarray().astype(np.float64), right)
+    shares /= shares.sum(0)
+    shares /= shares.sum(1, keepdims=True)
+    found = spread_labels(graph, given, labels[given], classes, alpha)
+    np.testing.assert_array_equal(found.argmax(1).numpy(), shares.argmax(1))
+    np.testing.assert_allclose(found.numpy(), shares, atol=1e-6)
+
+
 def test_labels_follow_the_data_where_the_nearest_label_misleads() -> None:
     """One label at the far end of one arc, one at the near end of the other."""
     features, labels = arcs()

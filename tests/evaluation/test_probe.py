@@ -119,3 +119,20 @@ def test_nearest_neighbours_vote_by_similarity() -> None:
     assert votes(k=1, temperature=0.07) == [0, 0, 1]
     assert votes(k=20, temperature=0.07) == [0, 0, 1]
     assert votes(k=3, temperature=100) == [1, 1, 1]  # hardly weighed: two against one
+
+
+@pytest.mark.parametrize("level", [0.0, 1.0, 1e4])
+def test_rounding_of_features_that_do_not_vary_is_not_amplified(
+    level: float, caplog: pytest.LogCaptureFixture
+) -> None:
+    noise = torch.randn(50, 6, generator=torch.Generator().manual_seed(0))
+    features = level + 1e-7 * max(level, 1) * noise
+    normed = FeatureNorm.of(features)(features)
+    assert normed.norm(dim=1).max() < 0.01
+    assert "No feature varies" in caplog.text
+
+
+def test_small_features_that_vary_are_scaled_all_the_same() -> None:
+    features = 1e-3 * (1 + torch.randn(50, 6, generator=torch.Generator().manual_seed(0)))
+    normed = FeatureNorm.of(features)(features)
+    torch.testing.assert_close(normed.norm(dim=1), torch.ones(50))

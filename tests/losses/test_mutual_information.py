@@ -152,3 +152,17 @@ def test_many_processes_equal_one_with_the_global_batch(world_size: int) -> None
     for own_losses, own_gradient in ranks:
         torch.testing.assert_close(own_losses, losses, rtol=1e-10, atol=1e-12)
         torch.testing.assert_close(own_gradient, gradient, rtol=1e-8, atol=1e-12)
+
+
+@pytest.mark.parametrize("wrong", [torch.tensor([[2.0, -1.0]]), torch.tensor([[0.5, 0.2]])])
+def test_logits_are_refused(wrong: Tensor) -> None:
+    shares = torch.tensor([[0.5, 0.5]])
+    for views in ((wrong, shares), (shares, wrong)):
+        with pytest.raises(ValueError, match="of logits take softmax"):
+            information_loss(*views)
+
+
+def test_half_precision_shares_of_many_clusters_are_no_logits() -> None:
+    shares = torch.randn(64, 1000, generator=torch.Generator().manual_seed(0)).softmax(1)
+    for dtype in (torch.bfloat16, torch.float16):
+        assert information_loss(shares.to(dtype), shares.to(dtype)).isfinite()

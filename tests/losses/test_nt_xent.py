@@ -89,6 +89,61 @@ def test_gradcheck(temperature: float, block_rows: int | None, decoupled: bool) 
 
 
 @pytest.mark.parametrize("decoupled", [False, True])
+@pytest.mark.parametrize("pairs", [1, 4])
+def test_second_derivatives(pairs: int, decoupled: bool) -> None:
+    def loss(z0: Tensor, z1: Tensor) -> Tensor:
+        return nt_xent(z0, z1, 0.3, decoupled=decoupled)
+
+    z0, z1 = views(pairs, 3, torch.float64).unbind()
+    assert torch.autograd.gradgradcheck(loss, (z0.requires_grad_(), z1.requires_grad_()))
+
+
+def test_a_gradient_penalty_has_its_effect() -> None:
+    def of_penalty(loss: Any, z: Tensor) -> Tensor:
+        z = z.clone().requires_grad_()
+        (gradient,) = torch.autograd.grad(loss(z[0], z[1], 0.5), z, create_graph=True)
+        (penalty,) = torch.autograd.grad(gradient.square().sum(), z)
+        return penalty
+
+    z = views(4, 3, torch.float64)
+    assert_near(of_penalty(nt_xent, z), of_penalty(cross_entropy, z), 1e-9)
+    z[0, 2] = 0
+    penalty = of_penalty(nt_xent, z)
+    assert penalty.isfinite().all()
+    assert (penalty[0, 2] == 0).all()
+
+
+def test_other_ways_to_differentiate_are_refused() -> None:
+    z0, z1 = views(4, 3).unbind()
+    with pytest.raises(RuntimeError):
+        torch.func.grad(nt_xent)(z0, z1)
+    with pytest.raises(RuntimeError):
+        torch.func.jvp(nt_xent, (z0, z1), (z0, z1))
+    with pytest.raises(RuntimeError):
+        torch.func.vmap(nt_xent)(z0[None], z1[None])
+    with torch.autograd.forward_ad.dual_level(), pytest.raises((RuntimeError, NotImplementedError)):
+        nt_xent(torch.autograd.forward_ad.make_dual(z0, z1), z1)
+
+
+def test_a_temperature_that_expects_a_gradient_is_refused() -> None:
+    z0, z1 = views(4, 3).unbind()
+    learnt: Any = torch.tensor(0.2, requires_grad=True)
+    with pytest.raises(ValueError, match="temperature gets no gradient"):
+        nt_xent(z0, z1, learnt)
+    assert nt_xent(z0, z1, learnt.detach()) == pytest.approx(nt_xent(z0, z1, 0.2).item())
+
+
+def test_a_temperature_that_divides_rounding_alone_is_refused() -> None:
+    z = views(4, 8)
+    with pytest.raises(ValueError, match=r"at least 1\.2e-07 in torch\.float32, got 1e-40"):
+        nt_xent(z[0], z[1], 1e-40)
+    value, gradient = value_and_gradient(z, nt_xent, 2e-7)
+    assert value.isfinite()
+    assert gradient.isfinite().all()
+    assert nt_xent(z[0].double(), z[1].double(), 1e-9).isfinite()
+
+
+@pytest.mark.parametrize("decoupled", [False, True])
 @pytest.mark.parametrize("block_rows", [None, 1, 7, 40, 1000])
 @pytest.mark.parametrize("temperature", [0.001, 0.01, 0.5])
 def test_any_block_size_gives_the_same_loss_and_gradient(
@@ -227,6 +282,22 @@ def test_errors_give_the_values(
 def test_gather_in_a_single_process_changes_nothing() -> None:
     z = views(4, 8)
     assert nt_xent(z[0], z[1], gather=True) == nt_xent(*z)
+
+
+def second_derivative_of_rank(rank: int, z: Tensor) -> str:
+    z = z.clone().requires_grad_()
+    loss = nt_xent(z[0], z[1], gather=True)
+    try:
+        torch.autograd.grad(loss, z, create_graph=True)
+    except RuntimeError as error:
+        return str(error)
+    return ""
+
+
+@pytest.mark.distributed
+def test_second_derivatives_across_processes_are_refused() -> None:
+    for message in run_ranks(second_derivative_of_rank, 2, views(4, 3)):
+        assert "no second derivatives across processes" in message
 
 
 CASES: list[dict[str, Any]] = [

@@ -163,11 +163,19 @@ def test_the_summary_follows_from_the_rows(benchmarked: Path) -> None:
     for method, own in methods.items():
         scores = [float(r["test_accuracy"]) for r in rows(benchmarked) if r["method"] == method]
         mean, sd = statistics.mean(scores), statistics.stdev(scores)
-        half = student_t.ppf(0.975, df=3) * sd / 2
+        of_seed: dict[str, list[float]] = {}
+        for r in rows(benchmarked):
+            if r["method"] == method:
+                of_seed.setdefault(r["pretrain_seed"], []).append(float(r["test_accuracy"]))
+        one, other = (statistics.mean(scores) for scores in of_seed.values())
+        half = student_t.ppf(0.975, df=1) * abs(one - other) / 2
+        width = half / (mean * (1 - mean))  # on the logit scale
         assert own["n"] == len(scores) == 4
         assert own["mean"] == pytest.approx(mean, abs=1e-12)
         assert own["sd"] == pytest.approx(sd, abs=1e-12)
-        assert own["ci95"] == pytest.approx([mean - half, mean + half], abs=1e-12)
+        assert own["seeds"] == 2
+        expected = [1 / (1 + (1 - mean) / mean * math.exp(move)) for move in (width, -width)]
+        assert own["ci95"] == pytest.approx(expected, abs=1e-12)
 
 
 def test_the_benchmark_scores_as_each_task_does_alone(benchmarked: Path, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import os
 import re
 import subprocess
 import sys
@@ -11,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from simclr.config.schema import Config, LabelsConfig, LossConfig
+from simclr.config.schema import Config, DataConfig, LabelsConfig, LossConfig
 from simclr.reports.gather import main
 from simclr.reports.results import Labels, Result, Row, Timing, write_benchmark, write_result
 
@@ -89,8 +90,8 @@ def test_a_sweep_is_grouped_by_what_differs_best_first(sweep: Path, gathered: Ga
     header, *rows = (re.split(r"  +", line) for line in printed.out.splitlines())
     assert header == ["method", "loss.temperature", "val accuracy", "sd", "n", "95 % interval"]
     assert rows == [
-        ["pretrain", "0.5", "96.00%", "1.00%", "3", "93.52% to 98.48%"],
-        ["pretrain", "0.2", "91.00%", "1.00%", "3", "88.52% to 93.48%"],
+        ["pretrain", "0.5", "96.00%", "1.00%", "3", "92.63% to 97.86%"],
+        ["pretrain", "0.2", "91.00%", "1.00%", "3", "88.19% to 93.19%"],
     ]
 
 
@@ -99,16 +100,16 @@ def test_markdown_has_the_same_cells(sweep: Path, gathered: Gathered) -> None:
     assert len({len(line) for line in (header, rule, *rows)}) == 1
     assert set(rule) == set("|- ")
     cells = [cell.strip() for cell in rows[0].strip("| ").split(" | ")]
-    assert cells == ["pretrain", "0.5", "96.00%", "1.00%", "3", "93.52% to 98.48%"]
+    assert cells == ["pretrain", "0.5", "96.00%", "1.00%", "3", "92.63% to 97.86%"]
 
 
 def test_csv_has_the_numbers_themselves(sweep: Path, gathered: Gathered) -> None:
     header, best, _ = lines(gathered(sweep, "--format", "csv"))
     keys = ["method", "loss.temperature"]
-    assert header == [*keys, "val_accuracy", "sd", "n", "ci95_low", "ci95_high"]
+    assert header == [*keys, "val_accuracy", "sd", "n", "ci95_low", "ci95_high", "seeds"]
     assert best[:2] == ["pretrain", "0.5"]
     assert [float(cell) for cell in best[2:]] == pytest.approx(
-        [0.96, 0.01, 3, 0.93516, 0.98484], abs=1e-5
+        [0.96, 0.01, 3, 0.92630, 0.97860, 3], abs=1e-4
     )
 
 
@@ -124,7 +125,7 @@ def test_seeds_and_bookkeeping_are_averaged_over(tmp_path: Path, gathered: Gathe
 def test_a_single_run_has_no_spread(tmp_path: Path, gathered: Gathered) -> None:
     run(tmp_path / "a", Config(), val_accuracy=0.5)
     assert lines(gathered(tmp_path, "--format", "csv"))[1:] == [
-        ["pretrain", "0.5", "", "1", "", ""]
+        ["pretrain", "0.5", "", "1", "", "", "1"]
     ]
     assert "50.00%" in gathered(tmp_path).out
 
@@ -167,8 +168,8 @@ def test_test_accuracy_is_compared_where_there_is_any(tmp_path: Path, gathered: 
     run(tmp_path / "b", Config(), val_accuracy=0.9)
     printed = gathered(tmp_path, "--format", "csv")
     assert lines(printed) == [
-        ["method", "test_accuracy", "sd", "n", "ci95_low", "ci95_high"],
-        ["linear_eval", "0.7", "", "1", "", ""],
+        ["method", "test_accuracy", "sd", "n", "ci95_low", "ci95_high", "seeds"],
+        ["linear_eval", "0.7", "", "1", "", "", "1"],
     ]
     assert printed.err.splitlines() == [f"{tmp_path / 'b'}: no test_accuracy"]
 
@@ -261,6 +262,103 @@ def test_a_table_cut_short_is_left_out(sweep: Path, gathered: Gathered) -> None:
     assert printed.err.startswith(f"{sweep / 'cut'}: cannot be read")
 
 
+ATTACKS = {
+    "an integer of 400 digits": '{"val_accuracy": %s}' % ("1" * 400),
+    "a float whose square is none": '{"loss": 1e200}',
+    "the largest float": '{"loss": 1e308}',
+    "more than a float": '{"loss": 1e999}',
+    "an accuracy of 7": '{"val_accuracy": 7}',
+    "an accuracy below 0": '{"val_accuracy": -3}',
+    "nested": "[" * 100_000,
+}
+
+
+@pytest.mark.parametrize("metrics", ATTACKS.values(), ids=ATTACKS.keys())
+def test_numbers_out_of_range_hide_no_other_run(
+    sweep: Path, gathered: Gathered, metrics: str
+) -> None:
+    before = gathered(sweep).out
+    path = run(sweep / "bad", Config(), loss=1.0) / "results.json"
+    path.write_text(path.read_text().replace('{"loss": 1.0}', metrics))
+    printed = gathered(sweep)
+    assert (printed.status, printed.out) == (0, before)
+    (line,) = printed.err.splitlines()
+    assert line.startswith(f"{sweep / 'bad'}: cannot be read")
+    assert len(line) < 400
+
+
+@pytest.mark.parametrize("name", ["results.json", "results.csv", "error.txt"])
+@pytest.mark.parametrize("kind", ["FIFO", "device", "too large"])
+def test_what_is_no_file_of_a_run_is_not_waited_for(
+    sweep: Path, gathered: Gathered, name: str, kind: str
+) -> None:
+    before = gathered(sweep).out
+    bad = benchmark(sweep / "bad", Config(), [Row("linear_eval", 0, 0, 0.99, None, 1.0, SHA)])
+    if name == "error.txt":
+        (bad / ".hydra").mkdir()
+        (bad / "results.json").unlink()
+    (bad / name).unlink(missing_ok=True)
+    match kind:
+        case "FIFO":
+            os.mkfifo(bad / name)
+        case "device":
+            (bad / name).symlink_to("/dev/zero")
+        case _:
+            with (bad / name).open("wb") as file:
+                file.truncate(2**40)  # without a byte on the disk
+    printed = gathered(sweep)
+    assert (printed.status, printed.out) == (0, before)
+    assert str(bad) in printed.err
+
+
+def test_a_cell_of_a_table_may_be_too_long(sweep: Path, gathered: Gathered) -> None:
+    before = gathered(sweep).out
+    row = Row("x" * 200_000, 0, 0, 0.99, None, 1.0, SHA)
+    benchmark(sweep / "bad", Config(), [row])
+    printed = gathered(sweep)
+    assert (printed.status, printed.out) == (0, before)
+    assert str(sweep / "bad") in printed.err
+
+
+def test_control_characters_are_shown_escaped(sweep: Path, gathered: Gathered) -> None:
+    evil = "\x1b[2J\x07\n"
+    for place in ("bad", f"bad{evil}"):
+        (sweep / place / ".hydra").mkdir(parents=True)
+    (sweep / "bad" / "error.txt").write_text(f"train.py\nreason {evil}")
+    run(sweep / "other", Config(data=DataConfig(name=evil)), val_accuracy=0.5)
+    for style in ("text", "markdown"):
+        printed = gathered(sweep, "--format", style)
+        assert r"\x1b[2J" in printed.out
+        assert r"\x1b[2J" in printed.err
+        assert not {"\x1b", "\x07"} & {*printed.out, *printed.err}
+
+
+def test_runs_of_several_commits_in_one_row_are_named(sweep: Path, gathered: Gathered) -> None:
+    for place, commit, torch in (("0.5-0", "a" * 40, "2.10"), ("0.5-1", "b" * 40, "2.11")):
+        path = sweep / place / "results.json"
+        made_by = {"git": {"commit": commit, "dirty": False}, "versions": {"torch": torch}}
+        path.write_text(json.dumps(json.loads(path.read_text()) | made_by))
+    commits, versions = gathered(sweep).err.splitlines()
+    row = "method=pretrain, loss.temperature=0.5: averages runs of several"
+    assert commits == f"{row} commits: {'a' * 12}, {'b' * 12}"
+    assert versions == f"{row} torch versions: 2.10, 2.11"
+
+
+def test_draws_of_one_pretraining_are_not_independent(tmp_path: Path, gathered: Gathered) -> None:
+    rows = [
+        Row("linear_eval", seed, draw, 0.9 + seed / 50 + draw / 1000, None, 1.0, SHA)
+        for seed in (0, 1, 2)
+        for draw in range(10)
+    ]
+    benchmark(tmp_path / "a", Config(), rows)
+    _, row = lines(gathered(tmp_path, "--format", "csv"))
+    low, high = float(row[4]), float(row[5])
+    assert row[3] == "30"
+    assert row[6] == "3"
+    assert high - low > 0.05  # 4.303 times the seeds' sd of 0.02, over the root of 3, both ways
+    assert "30 (3 seeds)" in gathered(tmp_path).out
+
+
 def test_nothing_to_gather_is_a_failure(tmp_path: Path, gathered: Gathered) -> None:
     (tmp_path / "failed" / ".hydra").mkdir(parents=True)
     printed = gathered(tmp_path, tmp_path / "missing")
@@ -280,14 +378,14 @@ def test_a_repeated_run_is_no_evidence(sweep: Path, gathered: Gathered) -> None:
     config = Config(seed=0, loss=LossConfig(temperature=0.5))
     again = run(sweep / "again", config, val_accuracy=0.98)
     printed = gathered(sweep / "0.5-0", again, "--format", "csv")
-    assert lines(printed)[1:] == [["pretrain", "0.98", "", "1", "", ""]]
+    assert lines(printed)[1:] == [["pretrain", "0.98", "", "1", "", "", "1"]]
     (line,) = printed.err.splitlines()
     assert str(sweep / "0.5-0") in line
     assert str(again) in line
 
 
 def test_the_command_is_quick_because_it_imports_no_torch(sweep: Path) -> None:
-    command = [sys.executable, "-X", "importtime", "-m", "simclr.reports.results", str(sweep)]
+    command = [sys.executable, "-X", "importtime", "-m", "simclr.results", str(sweep)]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     assert done.stdout.startswith("method")
     imported = {line.split("|")[-1].strip() for line in done.stderr.splitlines()}

@@ -65,12 +65,57 @@ def test_intervals_use_students_t(n: int, quantile: float) -> None:
 
 
 def test_one_value_has_no_spread() -> None:
-    assert asdict(summarise([0.9])) == {"mean": 0.9, "sd": None, "n": 1, "ci95": None}
+    summary = {"mean": 0.9, "sd": None, "n": 1, "ci95": None, "seeds": None}
+    assert asdict(summarise([0.9])) == summary
 
 
 def test_equal_values_have_none_either() -> None:
     summary = summarise([0.25, 0.25, 0.25])
     assert (summary.sd, summary.ci95) == (0, (0.25, 0.25))
+
+
+def test_with_several_seeds_the_interval_is_over_their_means() -> None:
+    """Draws that share an encoder are no evidence of their own: t(0.975, 2) = 4.303."""
+    values, seeds = [1.0, 1.2, 2.0, 2.2, 3.0, 3.2], [0, 0, 1, 1, 2, 2]
+    summary = summarise(values, seeds)
+    half = 4.303 / math.sqrt(3)  # the seeds' means are 1.1, 2.1 and 3.1, their sd is 1
+    assert summary.ci95 == pytest.approx((2.1 - half, 2.1 + half), abs=1e-3)
+    assert summary.mean == pytest.approx(2.1)
+    assert (summary.n, summary.seeds) == (6, 3)
+    assert summary.sd == summarise(values).sd
+    assert summarise([0.4, 0.6], [5, 5]).ci95 == summarise([0.4, 0.6]).ci95
+    assert summarise([0.4, 0.6], [5, 6]).ci95 == summarise([0.4, 0.6]).ci95
+
+
+@pytest.mark.parametrize("values", [[0.99, 0.9], [0.01, 0.2], [1.0, 1.0], [0.0, 1.0], [0.5, 0.5]])
+def test_an_interval_of_shares_stays_within_0_and_1(values: list[float]) -> None:
+    summary = summarise(values, share=True)
+    assert summary.ci95 is not None
+    low, high = summary.ci95
+    assert 0 <= low <= summary.mean <= high <= 1
+
+
+def test_an_interval_of_shares_is_symmetric_on_the_logit_scale() -> None:
+    values = [0.97, 0.98, 0.99]
+    plain, bent = summarise(values).ci95, summarise(values, share=True).ci95
+    assert plain is not None
+    assert bent is not None
+    assert bent == pytest.approx(logit_interval(0.98, plain[1] - 0.98))
+
+
+def logit_interval(mean: float, half: float) -> tuple[float, float]:
+    centre, width = math.log(mean / (1 - mean)), half / (mean * (1 - mean))
+    low, high = (1 / (1 + math.exp(-(centre + move))) for move in (-width, width))
+    return low, high
+
+
+def test_the_table_says_that_an_interval_is_over_seeds() -> None:
+    rows = [
+        Row("probe", seed, draw, 0.9 + seed / 50, None, 1.0, SHA)
+        for seed in (0, 1)
+        for draw in (0, 1)
+    ]
+    assert "| 4 (2 seeds) |" in table(rows)
 
 
 def test_methods_keep_their_order_and_rows() -> None:
@@ -93,7 +138,7 @@ def test_the_table_is_markdown_that_reads_as_text() -> None:
     bars = [index for index, character in enumerate(header) if character == "|"]
     for line in (rule, *body):
         assert [index for index, character in enumerate(line) if character == "|"] == bars
-    assert cells(body[0]) == ["linear_eval", "97.00%", "1.00%", "3", "94.52% to 99.48%", "2.0"]
+    assert cells(body[0]) == ["linear_eval", "97.00%", "1.00%", "3", "93.23% to 98.70%", "2.0"]
     assert cells(body[1]) == ["supervised", "85.00%", "", "1", "", "2.0"]
 
 
@@ -136,8 +181,8 @@ def test_a_benchmark_leaves_every_row_and_its_summary(tmp_path: Path) -> None:
     methods = json.loads((tmp_path / "summary.json").read_text())["methods"]
     assert methods["linear_eval"]["mean"] == pytest.approx(0.97)
     assert methods["linear_eval"]["sd"] == pytest.approx(0.01)
-    assert methods["linear_eval"]["ci95"] == pytest.approx([0.94516, 0.99484], abs=1e-4)
-    assert methods["supervised"] == {"mean": 0.85, "sd": None, "n": 1, "ci95": None}
+    assert methods["linear_eval"]["ci95"] == pytest.approx(logit_interval(0.97, 0.02484), abs=1e-4)
+    assert methods["supervised"] == {"mean": 0.85, "sd": None, "n": 1, "ci95": None, "seeds": 1}
     assert (tmp_path / "README.md").read_text() == "the text\n"
 
 

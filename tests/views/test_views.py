@@ -201,6 +201,14 @@ class TestGeometry:
         assert views[:, 0].min() < 0.02  # windows reach every side of the image
         assert views[:, 0].max() > 0.98
 
+    def test_a_box_that_does_not_fit_is_drawn_again(self) -> None:
+        """So the mean kept area is that of torchvision, 0.55, and not that of boxes cut to fit."""
+        x = ((torch.arange(28) + 0.5) / 28).expand(28, 28)
+        views = view(Geometry(crop_area=(0.2, 1.0)), torch.stack([x, x.T])[None], views=4000)
+        across = (views[:, 0, 14, 16] - views[:, 0, 14, 12]) * 7
+        down = (views[:, 1, 16, 14] - views[:, 1, 12, 14]) * 7
+        assert (across * down).mean() == pytest.approx(0.55, abs=0.012)
+
     def test_crops_of_a_white_image_are_white(self) -> None:
         views = view(Geometry(crop_area=(0.2, 1.0), flip=0.5), torch.ones(1, 1, 28, 20), views=200)
         torch.testing.assert_close(views, torch.ones_like(views))

@@ -1,23 +1,36 @@
 """checkpoints/last.ckpt and previous.ckpt: what a stopped training goes on from."""
 
 import logging
+import os
 import time
+from hashlib import sha256
 from io import BytesIO
 from pathlib import Path
-from pickle import UnpicklingError
-from typing import Any
-from zipfile import BadZipFile, ZipFile
+from typing import Any, BinaryIO
+from zipfile import ZIP_STORED, ZipFile
 
 import lightning as L
 import torch
 from lightning.fabric.plugins import TorchCheckpointIO
 from lightning.pytorch.callbacks import Checkpoint
+from torch import Tensor
 
 from simclr.errors import SimclrError
-from simclr.files import write_whole
+from simclr.files import open_regular, printable, write_whole
 from simclr.training.callbacks.stopping import Stopped, agreed
 
 logger = logging.getLogger(__name__)
+
+SEAL = b"sha256:"
+SEAL_BYTES = len(SEAL) + 64
+PARTS: dict[str, tuple[type, bool]] = {  # of a checkpoint: their kind, and whether it may be empty
+    "state_dict": (dict, False),
+    "optimizer_states": (list, False),
+    "lr_schedulers": (list, True),
+    "loops": (dict, False),
+    "callbacks": (dict, False),
+    "config": (dict, True),
+}
 
 LAST, PREVIOUS, NEWEST = "last.ckpt", "previous.ckpt", "newest.ckpt"
 
@@ -37,7 +50,7 @@ class AtomicCheckpointIO(TorchCheckpointIO):
         content = BytesIO()
         torch.save(checkpoint, content)
         newest = path.with_name(NEWEST)
-        write_whole(newest, content.getvalue())
+        write_whole(newest, sealed(content.getvalue()))
         if path.exists():
             path.replace(path.with_name(PREVIOUS))
         newest.replace(path)
@@ -109,23 +122,68 @@ class Checkpoints(Checkpoint):
 def read_checkpoint(path: Path | str) -> dict[str, Any]:
     """A checkpoint that `Checkpoints` wrote, on the CPU; no code in the file is run.
 
+    Its digest is compared first, so that every single bit that changed is seen.
+
     Raises:
-        SimclrError: naming the file, if a byte of it is damaged or it is something else.
+        SimclrError: naming the file, if it is damaged or something else.
     """
     try:
-        with ZipFile(path) as file:
-            whole = file.testzip() is None  # torch.load does not compare checksums
-        loaded = torch.load(path, map_location="cpu", weights_only=True) if whole else {}
+        loaded = _opened(Path(path))
     except OSError as error:
         raise SimclrError(f"{path}: cannot be read: {error}") from error
-    except (BadZipFile, RuntimeError, ValueError, KeyError, EOFError, UnpicklingError):
-        loaded = {}
-    if not isinstance(loaded, dict) or not loaded.keys() >= {"optimizer_states", "config"}:
+    except Exception as error:  # what a crafted archive makes torch raise is not to be foreseen
+        reason = printable(str(error).partition("\n")[0])[:200]
         raise SimclrError(
             f"{path}: damaged, or not a checkpoint; runs write checkpoints/{LAST} "
-            "into their output folder"
-        )
+            f"into their output folder ({reason})"
+        ) from error
     return loaded
+
+
+def sealed(archive: bytes) -> bytes:
+    """The archive with a digest of all its bytes as the zip file's comment, its very end."""
+    comment = SEAL_BYTES.to_bytes(2, "little")
+    if archive[-2:] != b"\0\0":
+        raise ValueError("no zip archive, or one that has a comment")
+    covered = archive[:-2] + comment + SEAL
+    return covered + sha256(covered).hexdigest().encode()
+
+
+def _opened(path: Path) -> dict[str, Any]:
+    """The content of an ordinary, sealed file that holds what a training goes on from.
+
+    Raises:
+        OSError: if it cannot be read.
+        Exception: of any kind, if it is something else.
+    """
+    with os.fdopen(open_regular(path), "rb") as file:
+        _check_seal(file)
+        with ZipFile(file) as archive:  # torch packs nothing: what is packed may be a bomb
+            if any(part.compress_type != ZIP_STORED for part in archive.infolist()):
+                raise ValueError("it is compressed")
+        file.seek(0)
+        loaded = torch.load(file, map_location="cpu", weights_only=True)
+    if not isinstance(loaded, dict):
+        raise ValueError("it holds no state of a training")
+    for name, (kind, may_be_empty) in PARTS.items():
+        part = loaded.get(name)
+        if not isinstance(part, kind) or not (part or may_be_empty):
+            raise ValueError(f"{name} is missing or of another kind")
+    for name, weight in loaded["state_dict"].items():
+        if not isinstance(weight, Tensor) or not weight.isfinite().all():
+            raise ValueError(f"the weight {name} is not finite")
+    return loaded
+
+
+def _check_seal(file: BinaryIO) -> None:
+    """Compare the digest at the file's end with that of all bytes before it."""
+    size, digest = os.fstat(file.fileno()).st_size, sha256()
+    left = size - (SEAL_BYTES - len(SEAL))
+    while left > 0 and (block := file.read(min(left, 2**20))):
+        digest.update(block)
+        left -= len(block)
+    if file.read(SEAL_BYTES) != digest.hexdigest().encode():
+        raise ValueError("its digest is another")
 
 
 def newest_checkpoint(folder: Path) -> Path | None:
