@@ -7,7 +7,7 @@ from contextlib import nullcontext
 from dataclasses import asdict
 from pathlib import Path
 
-from simclr.benchmark import benchmark
+from simclr.benchmark import Outcome, benchmark
 from simclr.checks import check
 from simclr.config.schema import Config, SelfTrainConfig
 from simclr.data.splits import Splits, load_splits
@@ -16,9 +16,10 @@ from simclr.launch.ranks import is_first, world_size
 from simclr.methods import METHODS
 from simclr.methods.base import Features, Job, given_encoder, settings_of
 from simclr.methods.pretrain import count_views, pretrain
-from simclr.methods.scoring import classifier_figures, save_classified
+from simclr.methods.scoring import classifier_drawings, save_classified
 from simclr.reports.results import Result, read_result, write_result
-from simclr.reports.tensorboard import add_figures, add_result
+from simclr.reports.show import harmless, show
+from simclr.reports.tensorboard import add_result
 from simclr.training.callbacks.progress import Progress
 from simclr.training.callbacks.stopping import Stopped, requeue
 from simclr.training.ledger import remove_ledgers
@@ -47,7 +48,16 @@ def _run(folder: Path, config: Config) -> Result:
     if config.logger == "tensorboard":
         progress.say(f"Watch: tensorboard --logdir {folder}")
     try:
-        result = _do(Job(config, splits, folder, progress))
+        outcome = _do(Job(config, splits, folder, progress))
+        result = outcome.result
+        if is_first():
+            write_result(folder, result, asdict(config))  # first: what is drawn may fail
+            remove_ledgers(folder)
+            with harmless("TensorBoard does not show the result"):
+                add_result(config, folder, result.metrics)
+            if outcome.drawings:
+                with progress.stage("figures"):
+                    show(config, folder, outcome.drawings, files=config.task == "benchmark")
     except (KeyboardInterrupt, SystemExit) as stop:
         progress.close()
         if is_first():
@@ -59,12 +69,8 @@ def _run(folder: Path, config: Config) -> Result:
         raise
     finally:
         progress.close()
-    if is_first():
-        write_result(folder, result, asdict(config))
-        add_result(config, folder, result.metrics)
-        remove_ledgers(folder)
-    if config.task != "benchmark":
-        progress.say("\n".join(f"{name}: {value:.4f}" for name, value in result.metrics.items()))
+    metrics = "\n".join(f"{name}: {value:.4f}" for name, value in result.metrics.items())
+    progress.say(f"\n{outcome.text}" if outcome.text else metrics)
     progress.say(f"Results: {folder}")
     return result
 
@@ -78,20 +84,20 @@ def _finished(folder: Path, config: Config) -> Result:
     return result
 
 
-def _do(job: Job) -> Result:
+def _do(job: Job) -> Outcome:
     config = job.config
     if config.task == "benchmark":
         return benchmark(job)
     if config.task == "pretrain":
-        return pretrain(job).result
+        return Outcome(pretrain(job).result)
     fit = METHODS[config.task].load()
     classified = fit(job, Features(given_encoder(job), job), config.labels.seed)
     if is_first():
         save_classified(job, classified)
-        if config.logger == "tensorboard":
-            drawn = classifier_figures(job, classified.classifier, classified.confusion)
-            add_figures(config, job.folder, drawn)
-    return classified.result
+    if config.logger != "tensorboard":
+        return Outcome(classified.result)
+    found = classified.classifier, classified.confusion
+    return Outcome(classified.result, drawings=lambda: classifier_drawings(job, *found))
 
 
 def _views(config: Config, splits: Splits) -> int:
