@@ -1,9 +1,11 @@
 """From a configuration to a finished run in its folder."""
 
 import logging
+import shlex
 import sys
 import warnings
-from contextlib import nullcontext
+from collections.abc import Callable
+from contextlib import nullcontext, suppress
 from dataclasses import asdict
 from pathlib import Path
 
@@ -12,7 +14,9 @@ from simclr.checks import check
 from simclr.config.schema import Config, SelfTrainConfig
 from simclr.data.splits import Splits, load_splits
 from simclr.launch.allocator import keep_freed_memory
+from simclr.launch.arguments import written
 from simclr.launch.ranks import is_first, world_size
+from simclr.launch.sweeps import to_go_on
 from simclr.methods import METHODS
 from simclr.methods.base import Features, Job, given_encoder, settings_of
 from simclr.methods.pretrain import count_views, pretrain
@@ -26,8 +30,12 @@ from simclr.training.ledger import remove_ledgers
 from simclr.training.resume import AUTO, claimed, same_settings
 
 
-def run(config: Config) -> Result:
+def run(config: Config, begin: Callable[[], None] = lambda: None) -> Result:
     """Do `config.task`, leave its files in `config.output_dir` and say where they are.
+
+    Args:
+        config: all of it.
+        begin: called by the first process when the folder is this run's, which is not finished.
 
     Raises:
         SimclrError: if the configuration cannot work, or the data cannot be had.
@@ -39,6 +47,8 @@ def run(config: Config) -> Result:
     with claimed(folder, resuming=config.checkpoint == AUTO) if is_first() else nullcontext():
         if (folder / "results.json").exists():
             return _finished(folder, config)
+        if is_first():
+            begin()
         return _run(folder, config)
 
 
@@ -46,7 +56,7 @@ def _run(folder: Path, config: Config) -> Result:
     splits = load_splits(config.data)
     progress = Progress(_views(config, splits))
     if config.logger == "tensorboard":
-        progress.say(f"Watch: tensorboard --logdir {folder}")
+        progress.say(f"Watch: tensorboard --logdir {shlex.quote(str(folder))}")
     try:
         outcome = _do(Job(config, splits, folder, progress))
         result = outcome.result
@@ -61,9 +71,9 @@ def _run(folder: Path, config: Config) -> Result:
     except (KeyboardInterrupt, SystemExit) as stop:
         progress.close()
         if is_first():
-            sweep = (folder.parent / "multirun.yaml").exists()
-            again = f"output_dir={folder.parent if sweep else folder} checkpoint={AUTO}"
-            print(f"\nStopped. To go on: the same command with {again}", file=sys.stderr)
+            again = f"{written('output_dir', to_go_on(folder))} checkpoint={AUTO}"
+            with suppress(OSError):  # the terminal may be gone
+                print(f"\nStopped. To go on: the same command with {again}", file=sys.stderr)
             if isinstance(stop, Stopped):
                 requeue(stop)
         raise

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from simclr.config.schema import Config
-from simclr.reports.tensorboard import add_figure
+from simclr.reports.tensorboard import add_figures
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -33,6 +33,7 @@ def show(
     found: Drawings = {}
     with harmless("There are no figures"):
         found = drawings()
+    drawn: dict[str, Figure] = {}
     for name, draw in found.items():
         with harmless(f"The figure {name} was not drawn"):
             figure = draw()
@@ -40,7 +41,9 @@ def show(
                 path = folder / "figures" / f"{name}.png"
                 path.parent.mkdir(exist_ok=True)
                 figure.savefig(path)
-            add_figure(config, folder, name, figure)
+            drawn[name] = figure
+    with harmless("TensorBoard does not show the figures"):
+        add_figures(config, folder, drawn)
 
 
 @contextmanager

@@ -46,10 +46,10 @@ def writer_of(trainer: L.Trainer) -> "SummaryWriter | None":
     return None
 
 
-def add_figure(config: Config, folder: Path, name: str, figure: "Figure") -> None:
-    """Show a figure of a finished run, if TensorBoard is its logger."""
+def add_figures(config: Config, folder: Path, figures: Mapping[str, "Figure"]) -> None:
+    """Show figures of a finished run, if TensorBoard is its logger."""
     with _writer(config, folder) as writer:
-        if writer:
+        for name, figure in figures.items() if writer else ():
             writer.add_figure(f"figures/{name}", figure, close=False)
 
 
