@@ -1,8 +1,9 @@
 """The main job: pretrain, then every method on every label draw, then table and figures."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
+from typing import TYPE_CHECKING
 
 import torch
 import torch.distributed as dist
@@ -14,7 +15,7 @@ from simclr.launch.ranks import is_first, rank, world_size
 from simclr.methods import METHODS
 from simclr.methods.base import Features, Job, new_encoder
 from simclr.methods.pretrain import Pretrained, pretrain
-from simclr.methods.scoring import SHOWN_IMAGES, classifier_figures, save_classified
+from simclr.methods.scoring import SHOWN_IMAGES, classifier_drawings, save_classified
 from simclr.models.weights import load_classifier, load_encoder
 from simclr.reports.mosaic import neighbours, one_per_class
 from simclr.reports.results import (
@@ -26,13 +27,31 @@ from simclr.reports.results import (
     table,
     write_benchmark,
 )
+from simclr.reports.show import Drawings
 from simclr.reports.tables import summarise
-from simclr.reports.tensorboard import add_figures
 from simclr.reports.verdict import verdict
 from simclr.training.ledger import Ledger
 from simclr.views import build_views
 
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
 MAP_IMAGES = 1_000  # of those shown: t-SNE takes ever longer per image
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a task has come to.
+
+    Attributes:
+        result: for results.json.
+        text: to be read at the end; empty where the metrics say all.
+        drawings: what to draw once the result is on disk, if anything.
+    """
+
+    result: Result
+    text: str = ""
+    drawings: Callable[[], Drawings] | None = None
 
 
 @dataclass(frozen=True)
@@ -57,8 +76,8 @@ class Benchmark:
         return [_row(result) for result in self.results]
 
 
-def benchmark(job: Job) -> Result:
-    """Compare the methods over pretraining seeds and label draws; write table and figures.
+def benchmark(job: Job) -> Outcome:
+    """Compare the methods over pretraining seeds and label draws; write the table.
 
     Where several processes share the pretraining, they divide the label draws among them.
     """
@@ -76,13 +95,17 @@ def benchmark(job: Job) -> Result:
         first = job if seed == seeds[0] else None
         results += _classify(one, pretrained[-1], ledger, first)
     results = _of_all_processes(results, job.config.methods)
-    if is_first():
-        confusion = torch.tensor(ledger.beside(results[0]))
-        test = pretrained[0].features.test
-        assert test is not None
-        seen = LabelledImages(test.images.cpu(), test.labels).sample(SHOWN_IMAGES)
-        _leave(job, Benchmark(results, pretrained, confusion, seen))
-    return _result(job, results, pretrained)
+    result = _result(job, results, pretrained)
+    if not is_first():
+        return Outcome(result)
+    confusion = torch.tensor(ledger.beside(results[0]))
+    test = pretrained[0].features.test
+    assert test is not None
+    seen = LabelledImages(test.images.cpu(), test.labels).sample(SHOWN_IMAGES)
+    found = Benchmark(results, pretrained, confusion, seen)
+    text = report(job, found)
+    write_benchmark(job.folder, found.rows, text)
+    return Outcome(result, text, lambda: _drawings(job, found))
 
 
 def report(job: Job, found: Benchmark) -> str:
@@ -201,42 +224,28 @@ def _result(job: Job, results: Sequence[Result], pretrained: Sequence[Pretrained
     return Result("benchmark", job.config.seed, metrics, first.labels, first.n_test, timing)
 
 
-def _leave(job: Job, found: Benchmark) -> None:
-    with job.progress.stage("figures"):
-        _draw(job, found)
-    text = report(job, found)
-    write_benchmark(job.folder, found.rows, text)
-    job.progress.say(f"\n{text}")
-
-
-def _draw(job: Job, found: Benchmark) -> None:
-    """Write figures/*.png, and show them in TensorBoard."""
+def _drawings(job: Job, found: Benchmark) -> Drawings:
     from simclr.reports import figures
 
     splits, seen, reference = job.splits, found.seen, job.config.data.name == "mnist"
     assert splits.test is not None
     images, mapped = splits.test.sample(SHOWN_IMAGES).images, seen.sample(MAP_IMAGES)
     originals = splits.train.images[one_per_class(splits.train.labels)]
-    views, generator = (
-        build_views(replace(job.config.augment, size=1.0)),
-        torch.Generator().manual_seed(0),
-    )
-    pairs = [view for _ in range(4) for view in views.pair(originals, generator)]
-    drawn = {
-        "views": figures.views_figure(originals / 255, pairs),
-        "accuracy": figures.accuracy_figure(found.rows, reference),
-        "neighbours": figures.neighbours_figure(
+    views = build_views(replace(job.config.augment, size=1.0))
+    generator = torch.Generator().manual_seed(0)
+    history = found.pretrained[0].history
+    drawings: dict[str, Callable[[], Figure]] = {
+        "views": lambda: figures.views_figure(
+            originals / 255, [view for _ in range(4) for view in views.pair(originals, generator)]
+        ),
+        "accuracy": lambda: figures.accuracy_figure(found.rows, reference),
+        "neighbours": lambda: figures.neighbours_figure(
             *neighbours(images, seen.labels, seen.images, one_per_class(seen.labels))
         ),
-        "embedding": figures.embedding_figure(mapped.images, mapped.labels, splits.classes),
-        **classifier_figures(
-            job, load_classifier(job.folder / "classifier.safetensors"), found.confusion
-        ),
+        "embedding": lambda: figures.embedding_figure(mapped.images, mapped.labels, splits.classes),
+        "pretraining": lambda: figures.history_figure(history, reference),
     }
-    if history := found.pretrained[0].history:
-        drawn["pretraining"] = figures.history_figure(history, reference)
-    folder = job.folder / "figures"
-    folder.mkdir(exist_ok=True)
-    for name, figure in drawn.items():
-        figure.savefig(folder / f"{name}.png")
-    add_figures(job.config, job.folder, drawn)
+    if not history:
+        del drawings["pretraining"]
+    classifier = load_classifier(job.folder / "classifier.safetensors")
+    return drawings | dict(classifier_drawings(job, classifier, found.confusion))

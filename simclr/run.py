@@ -1,32 +1,41 @@
 """From a configuration to a finished run in its folder."""
 
 import logging
+import shlex
 import sys
 import warnings
-from contextlib import nullcontext
+from collections.abc import Callable
+from contextlib import nullcontext, suppress
 from dataclasses import asdict
 from pathlib import Path
 
-from simclr.benchmark import benchmark
+from simclr.benchmark import Outcome, benchmark
 from simclr.checks import check
 from simclr.config.schema import Config, SelfTrainConfig
 from simclr.data.splits import Splits, load_splits
 from simclr.launch.allocator import keep_freed_memory
+from simclr.launch.arguments import written
 from simclr.launch.ranks import is_first, world_size
+from simclr.launch.sweeps import to_go_on
 from simclr.methods import METHODS
 from simclr.methods.base import Features, Job, given_encoder, settings_of
 from simclr.methods.pretrain import count_views, pretrain
-from simclr.methods.scoring import classifier_figures, save_classified
+from simclr.methods.scoring import classifier_drawings, save_classified
 from simclr.reports.results import Result, read_result, write_result
-from simclr.reports.tensorboard import add_figures, add_result
+from simclr.reports.show import harmless, show
+from simclr.reports.tensorboard import add_result
 from simclr.training.callbacks.progress import Progress
 from simclr.training.callbacks.stopping import Stopped, requeue
 from simclr.training.ledger import remove_ledgers
 from simclr.training.resume import AUTO, claimed, same_settings
 
 
-def run(config: Config) -> Result:
+def run(config: Config, begin: Callable[[], None] = lambda: None) -> Result:
     """Do `config.task`, leave its files in `config.output_dir` and say where they are.
+
+    Args:
+        config: all of it.
+        begin: called by the first process when the folder is this run's, which is not finished.
 
     Raises:
         SimclrError: if the configuration cannot work, or the data cannot be had.
@@ -38,6 +47,8 @@ def run(config: Config) -> Result:
     with claimed(folder, resuming=config.checkpoint == AUTO) if is_first() else nullcontext():
         if (folder / "results.json").exists():
             return _finished(folder, config)
+        if is_first():
+            begin()
         return _run(folder, config)
 
 
@@ -45,26 +56,31 @@ def _run(folder: Path, config: Config) -> Result:
     splits = load_splits(config.data)
     progress = Progress(_views(config, splits))
     if config.logger == "tensorboard":
-        progress.say(f"Watch: tensorboard --logdir {folder}")
+        progress.say(f"Watch: tensorboard --logdir {shlex.quote(str(folder))}")
     try:
-        result = _do(Job(config, splits, folder, progress))
+        outcome = _do(Job(config, splits, folder, progress))
+        result = outcome.result
+        if is_first():
+            write_result(folder, result, asdict(config))  # first: what is drawn may fail
+            remove_ledgers(folder)
+            with harmless("TensorBoard does not show the result"):
+                add_result(config, folder, result.metrics)
+            if outcome.drawings:
+                with progress.stage("figures"):
+                    show(config, folder, outcome.drawings, files=config.task == "benchmark")
     except (KeyboardInterrupt, SystemExit) as stop:
         progress.close()
         if is_first():
-            sweep = (folder.parent / "multirun.yaml").exists()
-            again = f"output_dir={folder.parent if sweep else folder} checkpoint={AUTO}"
-            print(f"\nStopped. To go on: the same command with {again}", file=sys.stderr)
+            again = f"{written('output_dir', to_go_on(folder))} checkpoint={AUTO}"
+            with suppress(OSError):  # the terminal may be gone
+                print(f"\nStopped. To go on: the same command with {again}", file=sys.stderr)
             if isinstance(stop, Stopped):
                 requeue(stop)
         raise
     finally:
         progress.close()
-    if is_first():
-        write_result(folder, result, asdict(config))
-        add_result(config, folder, result.metrics)
-        remove_ledgers(folder)
-    if config.task != "benchmark":
-        progress.say("\n".join(f"{name}: {value:.4f}" for name, value in result.metrics.items()))
+    metrics = "\n".join(f"{name}: {value:.4f}" for name, value in result.metrics.items())
+    progress.say(f"\n{outcome.text}" if outcome.text else metrics)
     progress.say(f"Results: {folder}")
     return result
 
@@ -78,20 +94,20 @@ def _finished(folder: Path, config: Config) -> Result:
     return result
 
 
-def _do(job: Job) -> Result:
+def _do(job: Job) -> Outcome:
     config = job.config
     if config.task == "benchmark":
         return benchmark(job)
     if config.task == "pretrain":
-        return pretrain(job).result
+        return Outcome(pretrain(job).result)
     fit = METHODS[config.task].load()
     classified = fit(job, Features(given_encoder(job), job), config.labels.seed)
     if is_first():
         save_classified(job, classified)
-        if config.logger == "tensorboard":
-            drawn = classifier_figures(job, classified.classifier, classified.confusion)
-            add_figures(config, job.folder, drawn)
-    return classified.result
+    if config.logger != "tensorboard":
+        return Outcome(classified.result)
+    found = classified.classifier, classified.confusion
+    return Outcome(classified.result, drawings=lambda: classifier_drawings(job, *found))
 
 
 def _views(config: Config, splits: Splits) -> int:

@@ -1,6 +1,8 @@
 """Images decoded from their files in every epoch, because memory does not hold them all."""
 
+import multiprocessing
 import os
+import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -11,6 +13,10 @@ from torch.utils.data import DataLoader, Dataset
 from simclr.data.batches import ShuffledBatches
 from simclr.data.image_files import read_images, some_of
 from simclr.errors import SimclrError
+from simclr.launch.memory import memory_limit
+
+# Not what a launcher such as joblib has set for processes of its own kind.
+PROCESSES = multiprocessing.get_context("fork" if sys.platform == "linux" else "spawn")
 
 
 class StreamedImages:
@@ -92,6 +98,7 @@ class StreamedBatches(ShuffledBatches):
             batch_size=None,
             num_workers=self.workers,
             pin_memory=torch.cuda.is_available(),
+            multiprocessing_context=PROCESSES if self.workers else None,
         )
         for batch in loader:
             if isinstance(batch, SimclrError):
@@ -123,9 +130,8 @@ def usual_workers() -> int:
 
 
 def fits(count: int, shape: tuple[int, int, int]) -> bool:
-    """Whether so many images take less than a quarter of the machine's memory.
+    """Whether so many images take less than a quarter of the memory that there is for this process.
 
     Joining them with others holds them twice for a moment.
     """
-    memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    return 4 * count * shape[0] * shape[1] * shape[2] < memory
+    return 4 * count * shape[0] * shape[1] * shape[2] < memory_limit()

@@ -4,6 +4,8 @@ Hydra takes configuration files from anywhere, a pickled one included, and calls
 them names. Here configuration is conf/ and KEY=VALUE, and nothing in it names code.
 """
 
+import re
+import shlex
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -11,7 +13,7 @@ CONF = Path(__file__).parents[2] / "conf"
 ELSEWHERE = ("--config-dir", "--config-path", "--config-name", "--experimental-rerun")
 SHORT = ("-cd", "-cp", "-cn")
 HYDRA_KEYS = (  # a closing dot: and all below
-    *("hydra.run.", "hydra.sweep.", "hydra.launcher.", "hydra.sweeper.", "hydra.output_subdir"),
+    *("hydra.run.", "hydra.sweep.", "hydra.launcher.", "hydra.sweeper."),
     *("hydra.job.name", "hydra.job.num", "hydra.job.id", "hydra.mode", "hydra.verbose"),
 )
 
@@ -40,3 +42,11 @@ def _problems(argument: str, groups: set[str]) -> Iterator[str]:
         wrong = any(part in value for part in ("/", "\\", "$", ".."))
         if wrong or value.isdigit() or (value in ("", "null") and key != "experiment" and equals):
             yield f"{argument}: must be the name of a file in conf/{key}/, without .yaml"
+
+
+def written(key: str, value: object) -> str:
+    """KEY=VALUE as it is typed, quoted for Hydra and for the shell where they need it."""
+    text = str(value)
+    if not re.fullmatch(r"[\w/.:%+@-]+", text):
+        text = '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
+    return shlex.quote(f"{key}={text}")

@@ -9,8 +9,16 @@ from datetime import datetime, timedelta
 from functools import cache
 from typing import TYPE_CHECKING
 
+from simclr.errors import SimclrError
+
 if TYPE_CHECKING:
     from torch.distributed.distributed_c10d import Store
+
+SHELLS = ("bash", "interactive")  # what SLURM calls an interactive job
+NUMBERS = (
+    *("RANK", "LOCAL_RANK", "GROUP_RANK", "NODE_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE"),
+    *("MASTER_PORT", "SLURM_PROCID", "SLURM_LOCALID", "SLURM_NTASKS", "SIMCLR_GPU"),
+)
 
 
 def rank() -> int:
@@ -34,8 +42,34 @@ def by_torchrun() -> bool:
 
 
 def by_srun() -> bool:
-    """Whether this process is one of several that SLURM started."""
-    return int(os.environ.get("SLURM_NTASKS", "1")) > 1
+    """Whether this process is one of several that SLURM's srun started.
+
+    What is started in the shell of a job, or in its script, is not, though it sees the job's
+    variables.
+    """
+    step = "SLURM_STEP_ID" in os.environ and os.environ.get("SLURM_JOB_NAME") not in SHELLS
+    return step and int(os.environ.get("SLURM_NTASKS", "1")) > 1
+
+
+def in_slurm_shell() -> bool:
+    """Whether this process runs in a SLURM job, but was started as it would be elsewhere."""
+    return "SLURM_NTASKS" in os.environ and not (by_srun() or by_torchrun())
+
+
+def check_environment() -> None:
+    """Refuse variables that ought to hold a number and do not.
+
+    Raises:
+        SimclrError: naming each of them.
+    """
+    wrong = [
+        f"{name}={os.environ[name]}: must be a whole number, or not in the environment at all "
+        f"(unset {name})"
+        for name in NUMBERS
+        if name in os.environ and not os.environ[name].isdecimal()
+    ]
+    if wrong:
+        raise SimclrError("\n".join(wrong))
 
 
 def world_size(devices: int | str, nodes: int = 1) -> int:

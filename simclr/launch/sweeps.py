@@ -13,6 +13,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 
 from simclr.launch.failures import tell_failures, write_failure
+from simclr.launch.folders import remember_new
 from simclr.launch.ranks import all_failed, by_torchrun, is_first
 
 # The presets in conf/hydra/launcher have the names of the plugins' own configurations on purpose.
@@ -46,8 +47,17 @@ def record_failure(folder: Path, error: Exception) -> None:
         sys.exit(f"{error}\nNot all processes failed alike: the sweep cannot go on.")
 
 
+def to_go_on(folder: Path) -> Path:
+    """The output folder to name when a run is to go on: of a job, that of its sweep."""
+    return Path(HydraConfig.get().sweep.dir) if in_sweep() else folder
+
+
 class Failures(Callback):
     """Says at the end of a sweep, however it ends, which of its jobs failed and why."""
+
+    def on_run_start(self, config: DictConfig, **_: Any) -> None:
+        if is_first():
+            remember_new(Path(config.hydra.run.dir))
 
     def on_multirun_start(self, config: DictConfig, **_: Any) -> None:
         if is_first():

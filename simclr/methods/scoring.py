@@ -15,6 +15,7 @@ from simclr.models.classifier import Classifier, extract_features
 from simclr.models.export import export_onnx
 from simclr.models.weights import save_classifier
 from simclr.reports.results import Result, Timing
+from simclr.reports.show import Drawings
 from simclr.training.callbacks.clock import Clock
 
 if TYPE_CHECKING:
@@ -114,16 +115,20 @@ def save_classified(job: Job, classified: Classified) -> None:
         export_onnx(classified.classifier, splits.shape, path.with_suffix(".onnx"))
 
 
-def classifier_figures(job: Job, classifier: Classifier, confusion: Tensor) -> "dict[str, Figure]":
+def classifier_drawings(job: Job, classifier: Classifier, confusion: Tensor) -> Drawings:
     """The confusion matrix and the most certain mistakes on test images, if there are any."""
     from simclr.reports import figures
 
     if job.splits.test is None:
         return {}
     seen, classes = job.splits.test.sample(SHOWN_IMAGES), job.splits.classes
-    with torch.inference_mode():
-        logits = classifier.classify(extract_features(classifier.encoder, seen.images)).cpu()
+
+    def mistakes() -> "Figure":
+        with torch.inference_mode():
+            logits = classifier.classify(extract_features(classifier.encoder, seen.images)).cpu()
+        return figures.mistakes_figure(seen.images, seen.labels, logits, classes)
+
     return {
-        "confusion": figures.confusion_figure(confusion, classes),
-        "mistakes": figures.mistakes_figure(seen.images, seen.labels, logits, classes),
+        "confusion": lambda: figures.confusion_figure(confusion, classes),
+        "mistakes": mistakes,
     }

@@ -4,16 +4,31 @@ from collections.abc import Sequence
 
 import matplotlib as mpl
 import torch
+import torch.nn.functional as F
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from simclr.reports.mosaic import mosaic
+from simclr.reports.mosaic import in_colour, mosaic, shown_name
 from simclr.reports.results import SEED_SCRATCH, SEED_SIMCLR, Row, by_method
 from simclr.reports.tables import summarise
 
 mpl.rcParams.update(
-    {"axes.spines.top": False, "axes.spines.right": False, "figure.dpi": 150, "font.size": 10}
+    {
+        "axes.spines.top": False,
+        "axes.spines.right": False,
+        "figure.dpi": 150,
+        "font.size": 10,
+        "text.parse_math": False,  # a class may be called $5_to_$10
+    }
 )
+
+MOST_CLASSES = 30  # with a name of their own on a figure
+LARGEST = 18.0  # inches, in each direction
+FEW = 10  # different images, which t-SNE makes nothing of
+COLOURS = (  # Okabe and Ito's, which the colour-blind tell apart
+    *("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00", "#000000", "#b8a800"),
+)
+MARKERS = "o^sDvP*X<>p"  # as many as to make each pair of colour and marker differ
 
 
 def views_figure(originals: Tensor, views: Sequence[Tensor]) -> Figure:
@@ -21,22 +36,25 @@ def views_figure(originals: Tensor, views: Sequence[Tensor]) -> Figure:
     return _grid(mosaic(torch.stack([originals, *views], dim=1)), 1 + len(views), "views")
 
 
-def neighbours_figure(images: Tensor, frames: Tensor) -> Figure:
+def neighbours_figure(images: Tensor, frames: Tensor, dashed: Tensor) -> Figure:
     """Each image of the first column, then its nearest neighbours; from `mosaic.neighbours`."""
-    title = "nearest neighbours (frame: green if of the same class, else red)"
-    return _grid(mosaic(images, frames), images.shape[1], title)
+    title = "nearest neighbours (blue frame: of the same class; orange and dashed: of another)"
+    return _grid(mosaic(images, frames, dashed), images.shape[1], title)
 
 
 def _grid(picture: Tensor, columns: int, title: str) -> Figure:
     """An image (3, H, W) of that many columns, the first of which are originals."""
     _, height, width = picture.shape
-    figure = Figure(figsize=(0.9 * columns, 0.9 * columns * height / width + 0.35))
-    figure.subplots_adjust(left=0, right=1, bottom=0, top=1 - 0.35 / figure.get_figheight())
+    tall = min(0.9 * columns * height / width, LARGEST)
+    figure = Figure(figsize=(0.9 * columns, tall + 0.35))
+    figure.subplots_adjust(left=0, right=1, bottom=0, top=tall / (tall + 0.35))
     axis = figure.subplots()
     axis.imshow(picture.permute(1, 2, 0).numpy(), interpolation="nearest", aspect="auto")
     for place, text in ((0.5, "image"), (1.1, title)):
         align = "center" if place < 1 else "left"
-        axis.text(place * width / columns, -0.01 * width, text, ha=align, va="bottom")
+        axis.text(
+            place / columns, 1 + 0.07 / tall, text, ha=align, va="bottom", transform=axis.transAxes
+        )
     axis.set_axis_off()
     return figure
 
@@ -57,7 +75,7 @@ def mistakes_figure(
     wrong = (predicted != labels).nonzero().flatten()
     shown = wrong[certainty[wrong].argsort(descending=True)][: 10 * rows].tolist()
     lines = max(1, -(-len(shown) // 10))
-    figure = Figure(figsize=(10, 1.5 * lines + 0.8), layout="constrained")
+    figure = Figure(figsize=(11, 1.6 * lines + 0.8), layout="constrained")
     figure.suptitle(
         f"{len(wrong)} of {len(labels)} images misclassified"
         + f", the {len(shown)} most certain mistakes" * (len(wrong) > len(shown))
@@ -66,10 +84,10 @@ def mistakes_figure(
     for axis in axes:
         axis.set_axis_off()
     for axis, index in zip(axes[: len(shown)], shown, strict=True):
-        guess, truth = classes[int(predicted[index])], classes[int(labels[index])]
-        picture = images[index].permute(1, 2, 0).squeeze(-1).numpy()
-        axis.imshow(picture, cmap="gray", vmin=0, vmax=255, interpolation="nearest")
-        axis.set_title(f"{guess}, not {truth}\n{certainty[index]:.0%}", fontsize=8)
+        guess, truth = (shown_name(classes[int(of[index])], 14) for of in (predicted, labels))
+        axis.imshow(in_colour(images[index]).permute(1, 2, 0).numpy(), interpolation="nearest")
+        apart = ", " if len(guess + truth) < 6 else "\n"
+        axis.set_title(f"{guess}{apart}not {truth}\n{certainty[index]:.0%}", fontsize=8)
     return figure
 
 
@@ -114,54 +132,97 @@ def accuracy_figure(rows: Sequence[Row], reference: bool) -> Figure:
 
 
 def confusion_figure(confusion: Tensor, classes: Sequence[str]) -> Figure:
-    """Counts (true class, predicted class), mistakes shaded by their share of the true class."""
-    figure = Figure(
-        figsize=(0.45 * len(classes) + 2, 0.45 * len(classes) + 1.6), layout="constrained"
-    )
+    """Counts (true class, predicted class), mistakes shaded by their share of the true class.
+
+    Of more than `MOST_CLASSES` classes those are shown of which most images were mistaken.
+    """
+    wrong = confusion - confusion.diag().diag()
+    worst = (wrong.sum(0) + wrong.sum(1)).argsort(descending=True, stable=True)
+    shown = worst[:MOST_CLASSES].sort().values
+    names = [shown_name(classes[index]) for index in shown.tolist()]
+    shares = wrong / confusion.sum(1, keepdim=True).clamp(min=1)
+    mistakes, counts = shares[shown][:, shown], confusion[shown][:, shown]
+    size, longest = 0.45 * len(names), max(map(len, names))
+    extra = 2 + 0.09 * longest
+    figure = Figure(figsize=(size + extra, size + extra - 0.4), layout="constrained")
     axis = figure.subplots()
-    mistakes = confusion / confusion.sum(1, keepdim=True).clamp(min=1)
-    mistakes.fill_diagonal_(0)
     axis.imshow(mistakes.numpy(), cmap="Reds", vmin=0)
-    for true, counts in enumerate(confusion.tolist()):
-        for predicted, count in enumerate(counts):
-            if count:
-                weight = "bold" if true == predicted else "normal"
-                colour = "white" if mistakes[true, predicted] > mistakes.max() / 2 else "black"
-                axis.text(
-                    predicted,
-                    true,
-                    str(count),
-                    ha="center",
-                    va="center",
-                    fontsize=7,
-                    weight=weight,
-                    color=colour,
-                )
-    places = range(len(classes))
-    axis.set(xticks=places, yticks=places, xticklabels=classes, yticklabels=classes)
-    axis.set(xlabel="predicted", ylabel="true", title="test images")
+    for true, predicted in counts.nonzero().tolist():
+        axis.text(
+            predicted,
+            true,
+            str(int(counts[true, predicted])),
+            ha="center",
+            va="center",
+            fontsize=7,
+            weight="bold" if true == predicted else "normal",
+            color="white" if mistakes[true, predicted] > mistakes.max() / 2 else "black",
+        )
+    places = range(len(names))
+    axis.set(xticks=places, yticks=places, xlabel="predicted", ylabel="true")
+    axis.set_xticklabels(names, rotation=90 if longest > 3 else 0)
+    axis.set_yticklabels(names)
+    most = f", the {len(names)} most confused of {len(classes)} classes"
+    axis.set_title("test images" + most * (len(names) < len(classes)))
     axis.spines[:].set_visible(False)
     return figure
 
 
 def embedding_figure(features: Tensor, labels: Tensor, classes: Sequence[str]) -> Figure:
-    """A t-SNE map of features (N, D), coloured by their labels (N,)."""
-    from sklearn.manifold import TSNE
+    """A t-SNE map of features (N, D), a colour and a marker for each label of (N,).
 
-    points = TSNE(
-        perplexity=min(30, (len(features) - 1) / 3), init="pca", max_iter=500, random_state=0
-    ).fit_transform(features.numpy())
-    figure = Figure(figsize=(6, 5.4), layout="constrained")
+    Of more than `MOST_CLASSES` classes those have them of which most images are on the map.
+    """
+    points = map_of(features)
+    number = labels.bincount(minlength=len(classes))
+    named = number.argsort(descending=True, stable=True)[:MOST_CLASSES].sort().values.tolist()
+    figure = Figure(figsize=(7.5, 5.4), layout="constrained")
     axis = figure.subplots()
-    shown = axis.scatter(
-        points[:, 0], points[:, 1], c=labels.tolist(), s=5,
-        cmap="tab10" if len(classes) <= 10 else "nipy_spectral",
+    others = points[~torch.isin(labels, torch.tensor(named))]
+    if len(others):
+        name = f"{len(classes) - len(named)} others"
+        axis.scatter(others[:, 0], others[:, 1], s=6, color="0.8", label=name)
+    for place, index in enumerate(named):
+        own = points[labels == index]
+        colour, marker = COLOURS[place % len(COLOURS)], MARKERS[place % len(MARKERS)]
+        axis.scatter(
+            own[:, 0], own[:, 1], s=14, color=colour, marker=marker, linewidths=0,
+            label=f"\u2060{shown_name(classes[index])}",
+        )  # fmt: skip
+    axis.legend(
+        loc="center left", bbox_to_anchor=(1, 0.5), frameon=False,
+        ncols=1 + len(axis.collections) // 16, fontsize=8, markerscale=1.5,
     )  # fmt: skip
-    handles, _ = shown.legend_elements(num=list(range(len(classes))))
-    axis.legend(handles, classes, loc="center left", bbox_to_anchor=(1, 0.5), frameon=False)
     axis.set(xticks=[], yticks=[], title=f"{len(points)} test images, t-SNE of the representation")
     axis.spines[:].set_visible(False)
     return figure
+
+
+def map_of(features: Tensor) -> Tensor:
+    """Places (N, 2) of features (N, D): by t-SNE, or where few differ, by principal components.
+
+    Raises:
+        ValueError: if the features are not finite.
+    """
+    if not bool(features.isfinite().all()):
+        raise ValueError("features that are not finite")
+    centred = features.double() - features.double().mean(0)
+    largest = centred.abs().max()
+    if largest <= 1e-6 * features.abs().max():
+        return torch.zeros(len(features), 2)
+    rounded = (centred / largest * 1e6).round() / 1e6
+    different, place = rounded.unique(dim=0, return_inverse=True)  # equal ones crash t-SNE
+    if len(different) < FEW:
+        _, _, directions = torch.pca_lowrank(different, q=min(2, *different.shape))
+        places = F.pad(different @ directions, (0, 2))[:, :2]
+    else:
+        from sklearn.manifold import TSNE
+
+        perplexity = min(30, (len(different) - 1) / 3)
+        start = F.pad(different, (0, 1)) if different.shape[1] == 1 else different
+        tsne = TSNE(perplexity=perplexity, init="pca", max_iter=500, random_state=0)
+        places = torch.from_numpy(tsne.fit_transform(start.float().numpy()))
+    return places[place].float()
 
 
 def history_figure(history: Sequence[tuple[float, float]], reference: bool) -> Figure:

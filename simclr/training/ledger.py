@@ -35,9 +35,7 @@ class Ledger:
             same_settings(before, asdict(config), str(folder), MAY_CHANGE - {"pretrain_seeds"})
             self._done |= {_key(line): line for line in lines}
         self._path = folder / (f"finished_{rank}.jsonl" if rank else "finished.jsonl")
-        if not self._path.exists() or not _read(self._path):
-            self._path.unlink(missing_ok=True)
-            self._append(asdict(config))
+        self._config = asdict(config)
 
     def find(self, task: str, seed: int, label_seed: int) -> Result | None:
         """The result of this training, if it is done."""
@@ -51,6 +49,9 @@ class Ledger:
     def add(self, result: Result, beside: Any = None) -> None:
         """Write down a result, and beside it lists of numbers that are needed at the end."""
         line = asdict(result) | {"beside": beside}
+        if not self._path.exists() or not _read(self._path):
+            self._path.unlink(missing_ok=True)
+            self._append(self._config)
         self._append(line)
         self._done[_key(line)] = line
 

@@ -1,5 +1,6 @@
 """Going on with a run that was stopped, and leaving alone one that was not."""
 
+import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -10,7 +11,8 @@ from filelock import FileLock, Timeout
 
 from simclr.config.keys import flat
 from simclr.config.schema import BOOKKEEPING, Config
-from simclr.errors import SimclrError
+from simclr.errors import InUseError, SimclrError
+from simclr.launch.folders import SUBFOLDER
 from simclr.training.callbacks.checkpoints import newest_checkpoint, read_checkpoint
 
 AUTO = "auto"
@@ -25,7 +27,7 @@ MAY_CHANGE = BOOKKEEPING | {  # between a stop and going on
 
 @contextmanager
 def claimed(folder: Path, resuming: bool) -> Iterator[None]:
-    """Keep other runs out of an output folder.
+    """Keep other runs out of an output folder; leave nothing in it if nothing was begun.
 
     Raises:
         SimclrError: if it cannot be written to, another run is at work in it, or, unless resuming,
@@ -37,7 +39,7 @@ def claimed(folder: Path, resuming: bool) -> Iterator[None]:
         folder.mkdir(parents=True, exist_ok=True)
         lock.acquire()
     except Timeout:
-        raise SimclrError(
+        raise InUseError(
             f"{name}: another run is writing there; choose another folder, or wait"
         ) from None
     except OSError as error:
@@ -47,12 +49,15 @@ def claimed(folder: Path, resuming: bool) -> Iterator[None]:
         left = [part for part in parts if (folder / part).exists()]
         if left and not resuming:
             what = "a finished run" if left[0] == "results.json" else "a run that was stopped"
-            raise SimclrError(
+            raise InUseError(
                 f"{name}: holds {what} ({left[0]}); choose another folder, or go on with it: "
                 f"checkpoint={AUTO}"
             )
         yield
     finally:
+        if {path.name for path in folder.glob("*")} <= {".lock", SUBFOLDER}:  # nothing was begun
+            shutil.rmtree(folder / SUBFOLDER, ignore_errors=True)
+            Path(lock.lock_file).unlink(missing_ok=True)
         lock.release()
 
 

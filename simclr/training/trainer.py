@@ -12,7 +12,7 @@ from lightning.pytorch.callbacks import Checkpoint
 from lightning.pytorch.loggers import CSVLogger, Logger
 
 from simclr.config.schema import Config, TrainerConfig
-from simclr.launch.ranks import by_torchrun, is_first, local_rank
+from simclr.launch.ranks import by_torchrun, in_slurm_shell, is_first, local_rank
 from simclr.models.sync_batchnorm import SyncBatchNormOnCPU
 from simclr.reports.tensorboard import FOLDER, Board
 from simclr.training.callbacks.checkpoints import AtomicCheckpointIO
@@ -92,7 +92,11 @@ def build_trainer(
         num_nodes=nodes,
         strategy=settings.strategy,
         sync_batchnorm=synchronised and not on_cpu,
-        plugins=[AtomicCheckpointIO(), *([SyncBatchNormOnCPU()] if on_cpu else [])],
+        plugins=[
+            AtomicCheckpointIO(),
+            *([SyncBatchNormOnCPU()] if on_cpu else []),
+            *([LightningEnvironment()] if in_slurm_shell() else []),
+        ],
         precision=resolve_precision(settings.precision, settings.accelerator),
         max_epochs=max_epochs,
         log_every_n_steps=settings.log_every_n_steps,

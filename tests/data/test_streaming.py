@@ -1,5 +1,7 @@
 """Streamed images: the same batches, views and resumption as from memory, and errors by name."""
 
+import multiprocessing
+import multiprocessing.context
 from pathlib import Path
 
 import numpy as np
@@ -101,3 +103,14 @@ def test_it_streams_what_memory_does_not_hold(root: Path, monkeypatch: pytest.Mo
     assert isinstance(unlabelled(root, "auto"), Tensor)
     monkeypatch.setattr(folder_module, "fits", lambda *_: False)
     assert isinstance(unlabelled(root, "auto"), StreamedImages)
+
+
+def test_a_launcher_with_processes_of_another_kind_is_no_obstacle(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As joblib's, whose processes cannot be copied by torch."""
+    monkeypatch.setattr(multiprocessing.context.DefaultContext, "get_start_method", lambda *_: "x")
+    monkeypatch.delattr(multiprocessing.context.DefaultContext, "Process")
+    files, _ = both(root)
+    batches = StreamedBatches(files, 5, seed=1, rank=0, world_size=1, workers=1)
+    assert len(list(batches)) == 3

@@ -70,7 +70,7 @@ def test_gpus_are_given_in_turn(launcher: str, job: Job, monkeypatch: pytest.Mon
             "--nproc-per-node 2 train.py -m KEY=VAL",
         ),
         (["trainer=ddp_cpu", "task=supervised"], {}, None),
-        (["trainer=ddp_cpu"], {"SLURM_NTASKS": "2"}, None),
+        (["trainer=ddp_cpu"], {"SLURM_NTASKS": "2", "SLURM_STEP_ID": "0"}, None),
         (["trainer=ddp_cpu"], {"TORCHELASTIC_RUN_ID": "x", "WORLD_SIZE": "2"}, None),
         (
             ["hydra/launcher=joblib"],

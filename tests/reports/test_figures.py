@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from pathlib import Path
 
+import matplotlib as mpl
 import numpy as np
 import pytest
 import torch
@@ -14,6 +15,15 @@ from simclr.reports import figures
 from simclr.reports.results import Row
 
 CLASSES = tuple("0123456789")
+NONE = torch.zeros(3, 9, dtype=torch.bool)
+ODD = (
+    "$5_to_$10",
+    "$10_to_$20",
+    "_hidden",
+    "two\nlines",
+    "\udcff",
+    "a rather long name of a class",
+)
 
 
 def generator() -> torch.Generator:
@@ -89,8 +99,8 @@ PAIRS: dict[str, tuple[Draw, Draw]] = {  # two pictures that must differ
         lambda: figures.embedding_figure(*embedding(1), CLASSES),
     ),
     "neighbours": (
-        lambda: figures.neighbours_figure(torch.rand(3, 9, 1, 12, 10), torch.ones(3, 9, 3)),
-        lambda: figures.neighbours_figure(torch.rand(3, 9, 1, 12, 10), torch.zeros(3, 9, 3)),
+        lambda: figures.neighbours_figure(torch.rand(3, 9, 1, 12, 10), torch.ones(3, 9, 3), NONE),
+        lambda: figures.neighbours_figure(torch.rand(3, 9, 1, 12, 10), torch.zeros(3, 9, 3), NONE),
     ),
     "mistakes": (
         lambda: figures.mistakes_figure(*classified(wrong=3), CLASSES),
@@ -137,7 +147,98 @@ def test_the_most_certain_mistakes_come_first() -> None:
     figure = figures.mistakes_figure(images, labels, logits, CLASSES)
     shown = [axis for axis in figure.axes if axis.images]
     assert len(shown) == 40
-    assert (np.asarray(shown[0].images[0].get_array()) == images[20, 0].numpy()).all()
+    assert (np.asarray(shown[0].images[0].get_array()) == images[20].permute(1, 2, 0).numpy()).all()
     assert shown[0].get_title().startswith("1, not 0")
     nothing = figures.mistakes_figure(images, labels, torch.eye(10)[labels], CLASSES)
     assert not any(axis.images for axis in nothing.axes)
+
+
+@pytest.mark.parametrize(
+    "draw",
+    [
+        lambda: figures.confusion_figure(torch.eye(6).long() + 1, ODD),
+        lambda: figures.embedding_figure(embedding()[0][:12], torch.arange(12) % 6, ODD),
+        lambda: figures.mistakes_figure(
+            torch.zeros(6, 1, 9, 9, dtype=torch.uint8), torch.arange(6), torch.eye(6).flip(0), ODD
+        ),
+    ],
+)
+def test_class_names_are_drawn_as_they_are(draw: Draw, tmp_path: Path) -> None:
+    """As text in the file, where the escaped and shortened ones are found, too."""
+    figure = draw()
+    figure.savefig(tmp_path / "figure.png")
+    with mpl.rc_context({"svg.fonttype": "none"}):
+        figure.savefig(tmp_path / "figure.svg")
+    drawn = (tmp_path / "figure.svg").read_text()
+    for name in ("$5_to_$10", "_hidden", r"two\nlines", r"\udcff", "a rather long"):
+        assert name in drawn
+
+
+@pytest.mark.parametrize("count", [1, 2, 6, 40])
+@pytest.mark.parametrize("spread", [0.0, 1e-7, 1.0])
+@pytest.mark.parametrize("dim", [1, 8])
+def test_any_number_of_any_images_has_a_map(count: int, spread: float, dim: int) -> None:
+    """Equal ones ended the process with a segmentation fault."""
+    features = 3 + spread * torch.randn(count, dim, generator=generator())
+    places = figures.map_of(features)
+    assert places.shape == (count, 2)
+    assert places.isfinite().all()
+    if spread == 0:
+        assert (places == places[0]).all()
+
+
+def test_equal_images_are_in_one_place_among_others() -> None:
+    features = torch.randn(30, 4, generator=generator()).repeat(2, 1)
+    places = figures.map_of(features)
+    assert torch.equal(places[:30], places[30:])
+    assert len(places.unique(dim=0)) == 30
+
+
+def test_features_that_are_no_numbers_have_no_map() -> None:
+    with pytest.raises(ValueError, match="not finite"):
+        figures.map_of(torch.full((12, 3), torch.nan))
+
+
+def test_of_many_classes_the_most_confused_are_shown(tmp_path: Path) -> None:
+    counts = torch.eye(1_000).long() * 50
+    counts[torch.arange(500, 515), torch.arange(700, 715)] = 9  # thirty classes, in fifteen pairs
+    counts[0, 1] = 1
+    figure = figures.confusion_figure(counts, [f"class {index}" for index in range(1_000)])
+    figure.savefig(tmp_path / "confusion.png")
+    assert max(decode(tmp_path / "confusion.png").shape) < 3_000
+    (axis,) = figure.axes
+    shown = [label.get_text() for label in axis.get_yticklabels()]
+    assert shown == [f"class {index}" for index in (*range(500, 515), *range(700, 715))]
+    assert "the 30 most confused of 1000 classes" in axis.get_title()
+    assert [text.get_text() for text in axis.texts].count("9") == 15
+
+
+def test_of_many_classes_the_most_frequent_have_a_name_on_the_map(tmp_path: Path) -> None:
+    labels = torch.cat((torch.arange(100), torch.arange(50, 80)))
+    features = torch.randn(130, 4, generator=generator())
+    figure = figures.embedding_figure(features, labels, [f"class {index}" for index in range(100)])
+    figure.savefig(tmp_path / "embedding.png")
+    assert max(decode(tmp_path / "embedding.png").shape) < 3_000
+    legend = figure.axes[0].get_legend()
+    assert legend is not None
+    names = [text.get_text().lstrip("\u2060") for text in legend.get_texts()]
+    assert names == ["70 others", *(f"class {index}" for index in range(50, 80))]
+
+
+def test_no_two_classes_on_the_map_have_colour_and_mark_in_common() -> None:
+    places = range(figures.MOST_CLASSES)
+    pairs = {(figures.COLOURS[i % 8], figures.MARKERS[i % len(figures.MARKERS)]) for i in places}
+    assert len(figures.COLOURS) == 8
+    assert len(pairs) == figures.MOST_CLASSES
+
+
+@pytest.mark.parametrize("channels", [1, 2, 3, 4])
+def test_images_of_any_channels_and_shape_are_drawn(channels: int, tmp_path: Path) -> None:
+    originals = torch.rand(10, channels, 400, 4, generator=generator())
+    images, labels, logits = classified(wrong=3)
+    for figure in (
+        figures.views_figure(originals, [originals] * 8),
+        figures.mistakes_figure(images.expand(-1, channels, -1, -1), labels, logits, CLASSES),
+    ):
+        figure.savefig(tmp_path / "figure.png")
+        assert max(decode(tmp_path / "figure.png").shape) < 3_000

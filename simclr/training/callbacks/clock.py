@@ -33,8 +33,10 @@ class Clock(L.Callback):
     def paused(self) -> Iterator[None]:
         """Stop the clock for a while, after the device has done what was asked of it."""
         self._stop()
-        yield
-        self._running_since = time.perf_counter()
+        try:
+            yield
+        finally:
+            self._running_since = time.perf_counter()
 
     @contextmanager
     def running(self) -> Iterator[None]:

@@ -6,11 +6,13 @@ from typing import Any
 import lightning as L
 
 from simclr.evaluation.embedding_metrics import effective_rank, embedding_sd
+from simclr.training.callbacks.watching import watching
 
 logger = logging.getLogger(__name__)
 
 LEAST_SD = 0.1  # 1 is a full sphere
 LEAST_RANK = 1.5
+FEWEST = 8  # projections, which vary in fewer directions than there are
 
 
 class CollapseWarning(L.Callback):
@@ -26,6 +28,7 @@ class CollapseWarning(L.Callback):
         self.every_steps = every_steps
         self._warned = False
 
+    @watching
     def on_train_batch_end(
         self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, *_: Any
     ) -> None:
@@ -38,6 +41,8 @@ class CollapseWarning(L.Callback):
         ):
             return
         projections = outputs["projections"]
+        if len(projections) < FEWEST:
+            return
         sd, rank = float(embedding_sd(projections)), float(effective_rank(projections))
         if sd < LEAST_SD or (rank < LEAST_RANK and projections.shape[1] > 1):
             self._warned = True

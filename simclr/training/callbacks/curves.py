@@ -6,6 +6,7 @@ import lightning as L
 
 from simclr.reports.tensorboard import log_scalars
 from simclr.training.callbacks.clock import Clock
+from simclr.training.callbacks.watching import watching
 
 
 class Curves(L.Callback):
@@ -28,6 +29,7 @@ class Curves(L.Callback):
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         self._last = trainer.global_step, self.clock.seconds
 
+    @watching
     def on_train_batch_end(self, trainer: L.Trainer, pl_module: L.LightningModule, *_: Any) -> None:
         if not trainer.loggers or trainer.global_step % self.every_steps:
             return

@@ -11,6 +11,7 @@ from simclr.models.classifier import extract_features
 from simclr.models.encoders import Encoder
 from simclr.reports.tensorboard import log_scalars
 from simclr.training.callbacks.clock import Clock
+from simclr.training.callbacks.watching import watching
 
 
 def probe_accuracy(
@@ -69,6 +70,7 @@ class LinearProbe(L.Callback):
         self.every_steps = every_steps
         self.history: list[tuple[float, float]] = []
 
+    @watching
     def on_train_batch_end(self, trainer: L.Trainer, pl_module: L.LightningModule, *_: Any) -> None:
         if trainer.global_step % self.every_steps:
             return

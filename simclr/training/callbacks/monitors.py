@@ -9,6 +9,7 @@ from torch import Tensor
 from simclr.evaluation.embedding_metrics import alignment, embedding_sd, uniformity
 from simclr.reports.tensorboard import log_scalars, writer_of
 from simclr.training.callbacks.clock import Clock
+from simclr.training.callbacks.watching import watching
 
 if TYPE_CHECKING:
     from torch.utils.tensorboard import SummaryWriter
@@ -30,13 +31,16 @@ class Monitors(L.Callback):
         self.clock = clock
         self.every_steps = every_steps
 
+    @watching
     def on_train_batch_end(
         self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, *_: Any
     ) -> None:
         if not trainer.loggers or trainer.global_step % self.every_steps:
             return
+        z0, z1 = outputs["projections"].float().chunk(2)
+        if len(z0) < 2:
+            return  # nothing to compare
         with self.clock.paused():
-            z0, z1 = outputs["projections"].float().chunk(2)
             measures = {
                 "projection/alignment": alignment(z0, z1),
                 "projection/uniformity": uniformity(z0),

@@ -9,9 +9,10 @@ from torch import Tensor
 from simclr.data.images import LabelledImages
 from simclr.models.classifier import extract_features
 from simclr.models.encoders import Encoder
-from simclr.reports.mosaic import mosaic, neighbours, one_per_class
+from simclr.reports.mosaic import mosaic, neighbours, one_per_class, shown_name, thumbnails
 from simclr.reports.tensorboard import writer_of
 from simclr.training.callbacks.clock import Clock
+from simclr.training.callbacks.watching import watching
 from simclr.views import Views
 
 if TYPE_CHECKING:
@@ -43,6 +44,7 @@ class Pictures(L.Callback):
         self.images = images
         self.classes = classes
 
+    @watching
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         if (writer := writer_of(trainer)) is not None:
             with self.clock.paused():
@@ -53,13 +55,14 @@ class Pictures(L.Callback):
                 writer.add_image("pictures/views", picture, trainer.global_step)
                 self._add_neighbours(writer, trainer.global_step)
 
+    @watching
     def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         if (writer := writer_of(trainer)) is not None:
             features = self._add_neighbours(writer, trainer.global_step)
             writer.add_embedding(
                 features,
-                [self.classes[label] for label in self.images.labels.tolist()],
-                self.images.images / 255,
+                [shown_name(self.classes[label]) for label in self.images.labels.tolist()],
+                thumbnails(self.images.images),
                 trainer.global_step,
                 "representation",
             )

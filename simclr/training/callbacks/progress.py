@@ -3,7 +3,7 @@
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import lightning as L
@@ -86,7 +86,8 @@ class Progress(L.Callback):
     def say(self, text: str) -> None:
         """Print on the terminal, above the bar; once, however many processes there are."""
         if self.first:
-            self.bar.write(text)
+            with suppress(OSError):  # a reader that is gone, as `head` is, is no reason to end
+                self.bar.write(text)
 
     def close(self) -> None:
         """Leave the line as it is."""
@@ -102,4 +103,5 @@ class Progress(L.Callback):
     def _speak(self, text: str) -> None:
         self._spoke = time.monotonic()
         if self.first:
-            tqdm.write(text, file=sys.stderr)
+            with suppress(OSError):
+                tqdm.write(text, file=sys.stderr)

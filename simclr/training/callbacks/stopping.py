@@ -9,11 +9,13 @@ from typing import Any
 
 import lightning as L
 
+from simclr.launch.signals import REQUEUE, STOP
+
 ASK_EVERY = 10  # steps, where an answer makes processes or a GPU wait for each other
 
 
 class Stopped(SystemExit):
-    """Training was told to stop, and has: the status is 130 for SIGINT, 143 for SIGTERM.
+    """Training was told to stop, and has: the status is 128 and the signal, as 143 for SIGTERM.
 
     Raised between two steps, when everything about the training is in a state to go on from.
     """
@@ -24,10 +26,11 @@ class Stopped(SystemExit):
 
 
 class StopSignals(L.Callback):
-    """SIGINT, SIGTERM and, under SLURM, SIGUSR1 stop training after the step; a second one at once.
+    """SIGINT, SIGTERM, SIGHUP and, under SLURM, SIGUSR1 stop training after the step.
 
-    SIGUSR1 is what SLURM can be asked to send before time is up (`--signal=USR1@60`): the job is
-    then put back into the queue. Signals that are ignored (nohup) stay ignored.
+    A second one does so at once. SIGUSR1 is what SLURM can be asked to send before time is up
+    (`--signal=USR1@60`): the job is then put back into the queue. Signals that are ignored (nohup)
+    stay ignored.
     """
 
     def __init__(self) -> None:
@@ -37,8 +40,7 @@ class StopSignals(L.Callback):
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         if threading.current_thread() is not threading.main_thread():
             return  # only the main thread may have handlers
-        signals = [signal.SIGINT, signal.SIGTERM]
-        signals += [signal.SIGUSR1] if "SLURM_JOB_ID" in os.environ else []
+        signals = [*STOP, *([REQUEUE] if REQUEUE and "SLURM_JOB_ID" in os.environ else [])]
         for signum in signals:
             if signal.getsignal(signum) is not signal.SIG_IGN:
                 self._before[signum] = signal.signal(signum, self._note)
@@ -76,7 +78,7 @@ def requeue(stopped: Stopped) -> None:
 
     To be called when the checkpoint is written: it ends the job.
     """
-    if stopped.signum == signal.SIGUSR1:
+    if stopped.signum == REQUEUE:
         subprocess.run(["scontrol", "requeue", os.environ["SLURM_JOB_ID"]], check=False)
 
 

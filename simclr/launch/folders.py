@@ -1,0 +1,33 @@
+"""Output folders: what Hydra would do with them too early."""
+
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import DictConfig, OmegaConf
+
+SUBFOLDER = ".hydra"
+
+_new: list[Path] = []
+
+
+def remember_new(folder: Path) -> None:
+    """Note which of a folder and those it is in are not there yet, before Hydra makes them."""
+    _new.extend(path for path in (folder, *folder.parents) if not path.exists())
+
+
+def remove_empty() -> None:
+    """Remove those that are new and empty still: a refused command leaves nothing."""
+    while _new:
+        with suppress(OSError):
+            _new.pop(0).rmdir()
+
+
+def write_command(folder: Path, composed: DictConfig) -> None:
+    """Write .hydra/ as Hydra does, which would do so before anybody knew whose the folder is."""
+    (folder / SUBFOLDER).mkdir(parents=True, exist_ok=True)
+    hydra: Any = HydraConfig.instance().cfg
+    parts = {"config": composed, "hydra": hydra, "overrides": hydra.hydra.overrides.task}
+    for name, part in parts.items():
+        OmegaConf.save(part, folder / SUBFOLDER / f"{name}.yaml")
