@@ -190,8 +190,8 @@ def test_no_number_may_be_nan_or_infinite(key: str) -> None:
         (["export=tflite"], "export=tflite: must be one of null, onnx"),
         (["loss.temperature=0"], "loss.temperature=0: must be at least 0.01"),
         (["optimizer.warmup=1"], "optimizer.warmup=1: must be at least 0 and below 1"),
-        (["clustering.heads=[30,1]"], "clustering.heads=[30, 1]: needs one head or more, "),
-        (["clustering.heads=[]"], "clustering.heads=[]: needs one head or more, "),
+        (["clustering.heads=[30,1]"], "clustering.heads=[30, 1]: each value must be at least 2"),
+        (["clustering.heads=[]"], "clustering.heads=[]: needs at least one head"),
         (["clustering.weight=-1"], "clustering.weight=-1: must be at least 0"),
         (
             ["clustering.augment_strength=2"],
@@ -199,7 +199,7 @@ def test_no_number_may_be_nan_or_infinite(key: str) -> None:
         ),
         (["augment.flip=2"], "augment.flip=2: must be between 0 and 1"),
         (["augment.scale=[2,1]"], "augment.scale=[2.0, 1.0]: must be [min, max], 0 < min <= max"),
-        (["data.channels=2"], "data.channels=2: must be 1 (grey) or 3 (colour)"),
+        (["data.channels=2"], "data.channels=2: must be one of 1, 3"),
         (["encoder.channels=[]"], "encoder.channels=[]: needs at least two widths"),
         (["head.hidden=[8,0]"], "head.hidden=[8, 0]: each value must be at least 1"),
         (
@@ -240,7 +240,9 @@ def test_a_refusal_names_key_value_and_what_is_allowed(settings: list[str], prob
 def test_weights_from_elsewhere_are_not_from_scratch(pretrained: Path) -> None:
     weights = pretrained / "encoder.safetensors"
     (problem,) = problems(configured("task=supervised", f"encoder.weights={weights}"))
-    assert problem == f"encoder.weights={weights}: must be null for task=supervised, which has none"
+    assert problem == (
+        f"encoder.weights={weights}: must be null for task=supervised, which draws its own"
+    )
 
 
 def test_all_that_is_wrong_is_said_at_once() -> None:

@@ -157,10 +157,14 @@ def _opened(path: Path) -> dict[str, Any]:
         Exception: of any kind, if it is something else.
     """
     with os.fdopen(open_regular(path), "rb") as file:
-        _check_seal(file)
+        unsealed = _is_unsealed(file)
+        if not unsealed:
+            _check_seal(file)
         with ZipFile(file) as archive:  # torch packs nothing: what is packed may be a bomb
             if any(part.compress_type != ZIP_STORED for part in archive.infolist()):
                 raise ValueError("it is compressed")
+            if unsealed and (damaged := archive.testzip()):
+                raise ValueError(f"the checksum of {damaged} is another")
         file.seek(0)
         loaded = torch.load(file, map_location="cpu", weights_only=True)
     if not isinstance(loaded, dict):
@@ -173,6 +177,17 @@ def _opened(path: Path) -> dict[str, Any]:
         if not isinstance(weight, Tensor) or not weight.isfinite().all():
             raise ValueError(f"the weight {name} is not finite")
     return loaded
+
+
+def _is_unsealed(file: BinaryIO) -> bool:
+    """Whether an earlier version wrote the file: it ends with the zip's directory, uncommented.
+
+    One changed bit of a sealed file cannot look like that.
+    """
+    file.seek(-min(22, os.fstat(file.fileno()).st_size), os.SEEK_END)
+    end = file.read()
+    file.seek(0)
+    return end.startswith(b"PK\5\6") and end.endswith(b"\0\0")
 
 
 def _check_seal(file: BinaryIO) -> None:
