@@ -17,10 +17,11 @@ from simclr.config.schema import EncoderConfig
 from simclr.data.image_files import read_images
 from simclr.errors import SimclrError
 from simclr.evaluation.probe import FeatureNorm
+from simclr.inference import Prediction, predict
 from simclr.models.classifier import Classifier, extract_features
 from simclr.models.encoders import build_encoder
 from simclr.models.weights import load_classifier, save_classifier
-from simclr.predict import Prediction, main, predict
+from simclr.predict import main
 
 CLASSES = ("ant", "bee", "cat")
 SHAPE = (3, 20, 24)

@@ -16,7 +16,6 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from simclr import predict
 from simclr.config.schema import EncoderConfig
 from simclr.errors import SimclrError
 from simclr.evaluation.probe import FeatureNorm
@@ -223,7 +222,7 @@ def test_control_characters_in_class_names_are_shown_escaped(
     path = files / "classifier.safetensors"
     rewrite(path, says(classes=["\x1b[2Jant\nimage.png: bee", "\x1b[2Jbee\nimage.png: ant"]))
     Image.new("L", (12, 12)).save(files / "image.png")
-    assert predict.main([str(path), str(files / "image.png")]) == 0
+    assert predict_main([str(path), str(files / "image.png")]) == 0
     (line,) = capsys.readouterr().out.splitlines()
     assert r"\x1b[2J" in line
     assert "\x1b" not in line
