@@ -135,7 +135,7 @@ def train(arguments: list[str], workplace: Path) -> None:
     own = "data=folder" in first
     tiny = [key for key in TINY if not (own and key.startswith("data.name"))]
     tiny += ["labels.draws=1", "labels.per_class=1", "finetune.max_epochs=2"]
-    tiny += ["supervised.max_epochs=2", *(["data.batch_size=8", "data.image_size=16"] * own)]
+    tiny += ["supervised.max_epochs=2", *(["data.batch_size=8", "data.image_size=32"] * own)]
     folder = workplace / "made" / str(len(list(workplace.glob("made/*"))))
     folder.mkdir(parents=True)
     with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):

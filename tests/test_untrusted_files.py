@@ -22,6 +22,7 @@ from simclr.evaluation.probe import FeatureNorm
 from simclr.models.classifier import Classifier, extract_features
 from simclr.models.encoders import build_encoder
 from simclr.models.weights import load_classifier, load_encoder, save_classifier, save_encoder
+from simclr.predict import main as predict_main
 from simclr.training.callbacks.checkpoints import AtomicCheckpointIO, read_checkpoint, sealed
 
 CONFIG = EncoderConfig(channels=[4, 6, 8])
