@@ -113,12 +113,12 @@ def report(job: Job, found: Benchmark) -> str:
     config = job.config
     seconds = [one.result.timing.fit_seconds for one in found.pretrained]
     rates = [one.result.timing.views_per_second for one in found.pretrained]
-    draws = len(job.splits.draws(config.labels))
+    draws, each = len(job.splits.draws(config.labels)), config.labels.per_class
+    labels = len(job.splits.draw(each, config.labels.seed))
     lines = [
-        f"{len(job.splits.classes) * config.labels.per_class} labels ({config.labels.per_class} "
-        f"per class), {draws} label draw{'s' * (draws > 1)}, {len(found.pretrained)} pretraining "
-        f"seed{'s' * (len(found.pretrained) > 1)}, {found.results[0].n_test} "
-        "test images",
+        f"{labels} labels ({f'{each} per class' if each else 'all there are'}), "
+        f"{draws} label draw{'s' * (draws > 1)}, {len(found.pretrained)} pretraining "
+        f"seed{'s' * (len(found.pretrained) > 1)}, {found.results[0].n_test} test images",
         "",
         table(found.rows),
         "",

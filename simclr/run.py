@@ -128,7 +128,8 @@ def _views_of(method: str, config: Config, splits: Splits) -> int:
     if not METHODS[method].trains:
         return 0
     settings = settings_of(config, method)
-    labelled, unlabelled = len(splits.classes) * config.labels.per_class, len(splits.unlabelled)
+    labelled = len(splits.draw(config.labels.per_class, config.labels.seed))
+    unlabelled = len(splits.unlabelled)
     if isinstance(settings, SelfTrainConfig):
         batch = min(settings.batch_size, unlabelled)
         return settings.max_epochs * (unlabelled // batch) * (2 * batch + min(batch, labelled))

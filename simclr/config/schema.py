@@ -13,7 +13,9 @@ DEFAULT_METHODS = ["linear_eval", "finetune", "supervised", "random_encoder"]
 class LabelsConfig:
     """Which labelled images a classifier is trained on."""
 
-    per_class: int = key(10, "labelled images of each class", at_least=1)
+    per_class: int | None = key(
+        10, "labelled images of each class; null: all that there are", at_least=1
+    )
     draws: int = key(5, "label draws that a benchmark repeats", at_least=1, shapes_model=False)
     seed: int = key(0, "the first label draw", at_least=0, at_most=LARGEST_SEED)
 
@@ -25,7 +27,11 @@ class DataConfig:
     name: str = key("mnist", "the data source")
     root: str = key("data", "folder of the data set, or where it is downloaded to")
     batch_size: int = key(128, "images per batch over all devices", at_least=1)
-    val_images: int = key(5_000, "training images kept for validation, by split_seed", at_least=0)
+    val_images: int | None = key(
+        None,
+        "training images kept for validation; null: a twelfth, at most 5000",
+        at_least=0,
+    )
     split_seed: int = key(0, "which images are kept", at_least=0, at_most=LARGEST_SEED)
     train_images: int | None = key(
         None, "use only so many training images, those for validation included", at_least=1

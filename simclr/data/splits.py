@@ -40,8 +40,10 @@ class Splits:
         _, channels, height, width = self.unlabelled.shape
         return channels, height, width
 
-    def draw(self, per_class: int, seed: int) -> Tensor:
-        """A label draw: sorted positions in `train`, exactly `per_class` of each class."""
+    def draw(self, per_class: int | None, seed: int) -> Tensor:
+        """A label draw: sorted positions in `train`, `per_class` of each class, or None for all."""
+        if per_class is None:
+            return torch.arange(len(self.train.labels))
         return draw_labels(self.train.labels, self.classes, per_class, seed)
 
     def in_unlabelled(self, chosen: Tensor) -> Tensor:
@@ -53,7 +55,7 @@ class Splits:
 
         The same images again would be counted as evidence and show no spread.
         """
-        takes_all = len(self.train.labels) == labels.per_class * len(self.classes)
+        takes_all = len(self.draw(labels.per_class, labels.seed)) == len(self.train.labels)
         return range(labels.seed, labels.seed + (1 if takes_all else labels.draws))
 
 
@@ -78,13 +80,14 @@ def load_splits(config: DataConfig) -> Splits:
     train = source.train.sample(config.train_images)
     val = source.val
     indices = torch.arange(len(train.labels))
-    if val is None and config.val_images:
-        if config.val_images >= len(indices):
+    val_images = _val_images(config.val_images, len(indices))
+    if val is None and val_images:
+        if val_images >= len(indices):
             raise SimclrError(
-                f"data.val_images={config.val_images}: there are only {len(indices)} training "
+                f"data.val_images={val_images}: there are only {len(indices)} training "
                 "images to split them off; choose fewer"
             )
-        indices, val_indices = split(len(indices), config.val_images, config.split_seed)
+        indices, val_indices = split(len(indices), val_images, config.split_seed)
         val = train.select(val_indices)
         train = train.select(indices)
     more = source.unlabelled
@@ -96,6 +99,11 @@ def load_splits(config: DataConfig) -> Splits:
         test=source.test and source.test.sample(config.test_images),
         classes=source.classes,
     )
+
+
+def _val_images(chosen: int | None, total: int) -> int:
+    """As many as were chosen, or else a share that is 5 000 of MNIST's 60 000, and never more."""
+    return min(5_000, total // 12) if chosen is None else chosen
 
 
 def _joined(unlabelled: Images, labelled: Tensor) -> Images:

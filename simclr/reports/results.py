@@ -26,9 +26,9 @@ class Timing:
 
 @dataclass(frozen=True)
 class Labels:
-    """A label draw: images per class, seed, and sha256 of the sorted indices."""
+    """A label draw: images per class (None: all), seed, and sha256 of the sorted indices."""
 
-    per_class: int
+    per_class: int | None
     seed: int
     sha256: str
 

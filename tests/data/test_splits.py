@@ -113,6 +113,20 @@ def test_there_is_one_draw_of_all_labelled_images(numbered: Path) -> None:
     assert splits.draws(LabelsConfig(all_of_a_class - 1, draws=3, seed=2)) == range(2, 5)
 
 
+def test_a_draw_may_take_all_labelled_images_whatever_each_class_has(numbered: Path) -> None:
+    splits = load_splits(config(numbered))
+    everything = list(range(len(splits.train.labels)))
+    assert splits.draw(None, seed=3).tolist() == everything
+    assert splits.draws(LabelsConfig(per_class=None, draws=3, seed=2)) == range(2, 3)
+
+
+def test_validation_images_are_a_share_unless_a_number_is_given(numbered: Path) -> None:
+    share = DataConfig(name="idx", root=str(numbered))
+    val = load_splits(share).val
+    assert val is not None
+    assert len(val.labels) == TRAIN // 12
+
+
 def save(path: Path, value: int) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     Image.new("L", (8, 8), value).save(path)
