@@ -4,6 +4,7 @@ import os
 import re
 import signal
 import sys
+from contextlib import suppress
 from dataclasses import asdict
 from difflib import get_close_matches
 from pathlib import Path
@@ -35,6 +36,8 @@ os.environ.setdefault("GOMP_SPINCOUNT", "30000")
 asked_for_traceback = os.environ.get("HYDRA_FULL_ERROR", "0")
 register()
 register_help()
+with suppress(ValueError):  # of a variable that is no number: run_main names it
+    os.environ["SIMCLR_RUN"] = run_name()  # of the output folder; jobs of a sweep inherit it
 
 
 @hydra.main(config_path="conf", config_name="config", version_base="1.3")
@@ -125,7 +128,6 @@ def run_main() -> int:
             signal.signal(signum, lambda signum, frame: sys.exit(128 + signum))
     try:
         check_environment()
-        os.environ["SIMCLR_RUN"] = run_name()  # of the output folder; jobs of a sweep inherit it
         if not is_first():
             sys.argv += ["hydra/hydra_logging=none"]
         if problems := refused(sys.argv[1:]):

@@ -48,7 +48,7 @@ CONFIGURATION = {
     "data=null": ["data=null: must be the name of a file in conf/data/"],
     "encoder=18": ["encoder=18: must be the name of a file in conf/encoder/"],
     "optimizer.name=adam": ["optimizer.name=adam: must be one of adamw, sgd, lars"],
-    "encoder.name=vit": ["encoder.name=vit: must be one of cnn, resnet18"],
+    "encoder.name=vit": ["encoder.name=vit: must be one of cnn, resnet, resnet18"],
     "loss.name=triplet": ["loss.name=triplet: must be one of nt_xent, dcl"],
     "trainer.precision=fp8": ["trainer.precision=fp8: must be one of auto, 32-true, bf16-mixed"],
     "trainer.accelerator=npu": ["trainer.accelerator=npu: must be one of auto, cpu, gpu"],
@@ -60,12 +60,12 @@ CONFIGURATION = {
     "optimizer.warmup=1.5": ["optimizer.warmup=1.5: must be at least 0 and below 1"],
     "trainer.max_epochs=0": ["trainer.max_epochs=0: must be at least 1"],
     "seed=99999999999": ["seed=99999999999: must be between 0 and 2147483647"],
-    "pretrain_seeds=[0,0]": ["pretrain_seeds=[0, 0]: must be different seeds"],
+    "pretrain_seeds=[0,0]": ["pretrain_seeds=[0, 0]: must be null or different seeds"],
     "augment.rotation=400": ["augment.rotation=400: must be between 0 and 180"],
     "augment.scale=[2,1]": ["augment.scale=[2.0, 1.0]: must be [min, max]"],
     "head.hidden=[-1]": ["head.hidden=[-1]: each value must be at least 1"],
     "labels.per_class=0 data.batch_size=0 probe.l2=-1": [
-        *("3 problems", "labels.per_class=0: ", "data.batch_size=0: ", "probe.l2=-1.0: ")
+        *("3 problems", "labels.per_class=0: ", "data.batch_size=0: ", "probe.l2=-1: ")
     ],
     # combinations
     "task=linear_eval": ["encoder.weights=null: task=linear_eval needs the encoder.safetensors"],

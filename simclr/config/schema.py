@@ -82,7 +82,7 @@ class ClusteringConfig:
 
     max_epochs: int | None = key(
         None,
-        "length of the second stage of pretraining; 0: none; null: by clustering.steps",
+        "length of the second stage; 0: none; null: it takes clustering.steps",
         at_least=0,
     )
     steps: int = key(400, "least number of steps, in whole epochs; 0: none", at_least=0)
@@ -166,7 +166,7 @@ class TrainerConfig:
 
     max_epochs: int | None = key(
         None,
-        "length of the training that the task is about; null: pretraining by trainer.steps",
+        "length of the task's training; null: pretraining takes trainer.steps",
         at_least=1,
     )
     steps: int = key(

@@ -15,6 +15,7 @@ SHORT = ("-cd", "-cp", "-cn")
 HYDRA_KEYS = (  # a closing dot: and all below
     *("hydra.run.", "hydra.sweep.", "hydra.launcher.", "hydra.sweeper."),
     *("hydra.job.name", "hydra.job.num", "hydra.job.id", "hydra.mode", "hydra.verbose"),
+    "hydra.output_subdir",  # Lightning sets it to null for the processes that it starts
 )
 
 

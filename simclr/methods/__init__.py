@@ -44,7 +44,7 @@ METHODS = {
         "simclr.methods.linear_eval:linear_eval",
     ),
     "finetune": Method(
-        "the pretrained encoder and a linear classifier, both trained on the labels",
+        "encoder and linear classifier, both trained on the labels",
         "simclr.methods.finetune:finetune",
         trains=True,
     ),
@@ -65,11 +65,11 @@ METHODS = {
         encoder="random",
     ),
     "label_spread": Method(
-        "label propagation to the unlabelled images, then a linear classifier on all of them",
+        "label propagation to the unlabelled images, then a linear classifier",
         "simclr.methods.label_spread:label_spread",
     ),
     "self_train": Method(
-        "all weights trained on labelled and unlabelled images, from label_spread's classifier",
+        "all weights, trained on labelled and unlabelled images",
         "simclr.methods.self_train:self_train",
         trains=True,
     ),

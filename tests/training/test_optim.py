@@ -98,7 +98,7 @@ def test_sgd_takes_its_momentum() -> None:
 
 def test_lars_without_its_package(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "timm.optim.lars", None)
-    with pytest.raises(SimclrError, match=r"optimizer\.name=lars: needs .* 'simclr\[timm\]'"):
+    with pytest.raises(SimclrError, match=r"optimizer\.name=lars: needs .* '\.\[timm\]'"):
         build_optimizer(OptimizerConfig(name="lars"), [(modules()[0], 1.0)])
 
 
