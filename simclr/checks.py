@@ -59,6 +59,7 @@ AT_LEAST: dict[str, float] = {
     "data.train_images": 1,
     "data.test_images": 1,
     "data.image_size": 8,
+    "data.max_pixels": 1,
     "encoder.convs_per_stage": 1,
     "head.dim": 1,
     "loss.temperature": 0.01,

@@ -13,7 +13,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from simclr.data.image_files import image_paths, read_images
+from simclr.data.image_files import read_images
+from simclr.data.walk import image_paths
 from simclr.errors import SimclrError
 from simclr.models.weights import TrainedClassifier, load_classifier
 from simclr.pipes import while_read

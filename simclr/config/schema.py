@@ -4,6 +4,8 @@ from dataclasses import dataclass, field
 
 from simclr.config.augment import AugmentConfig
 
+MAX_PIXELS = 178_956_970  # where Pillow takes a file for an attack
+
 
 @dataclass
 class LabelsConfig:
@@ -27,6 +29,7 @@ class DataConfig:
     test_images: int | None = None
     image_size: int = 28  # folder and synthetic: images are brought to this size
     channels: int = 1  # folder: 1 grey, 3 colour
+    max_pixels: int = MAX_PIXELS  # folder: of an image file; larger ones are not decoded
     stream: str = "auto"  # folder: decode unlabelled images anew in every epoch; always, never
 
 

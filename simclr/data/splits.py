@@ -74,6 +74,7 @@ def load_splits(config: DataConfig) -> Splits:
         test_size=config.test_images or 10_000,
         seed=config.split_seed,
         stream=config.stream,
+        max_pixels=config.max_pixels,
     )
     train = source.train.sample(config.train_images)
     val = source.val
@@ -100,5 +101,5 @@ def load_splits(config: DataConfig) -> Splits:
 
 def _joined(unlabelled: Images, labelled: Tensor) -> Images:
     if isinstance(unlabelled, StreamedImages):
-        return StreamedImages(unlabelled.paths, labelled)
+        return unlabelled.followed_by(labelled)
     return torch.cat((unlabelled, labelled))
