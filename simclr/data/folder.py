@@ -41,12 +41,12 @@ def read_folder(
 ) -> Source:
     """Read all images below `root` into memory, brought to one size and number of channels.
 
-    Classes are the folders in train/, sorted by name; without train/ there are none. Links are
-    followed. Hidden files are left out, and, with a warning, files that are no images. So are
-    broken unlabelled images, if they are few.
+    Classes are the folders in train/, sorted by name. Links are followed. Hidden files are left
+    out, and, with a warning, files that are no images. So are broken unlabelled images, if they
+    are few.
 
     Args:
-        root: holds train/ or unlabeled/, and, if wanted, val/ and test/.
+        root: holds train/ and, if wanted, unlabeled/, val/ and test/.
         image_size: the shorter side is scaled to it, then the centre is cut out.
         channels: 1 for grey, 3 for RGB.
         stream: always leaves the images in unlabeled/ in their files, to be decoded when they are
@@ -81,14 +81,13 @@ def read_folder(
         for name, part in parts.items()
         if name != UNLABELLED
     }
-    nothing = torch.empty(0, *shape, dtype=torch.uint8)
     unlabelled: Images | None = None
     if streamed:
-        unlabelled = StreamedImages(paths[UNLABELLED], nothing, decoding)
+        unlabelled = StreamedImages(paths[UNLABELLED], labelled["train"].images[:0], decoding)
     elif UNLABELLED in parts:
         unlabelled = parts[UNLABELLED].images
     return Source(
-        train=labelled.get("train", LabelledImages(nothing, nothing[:, 0, 0, 0].long())),
+        train=labelled["train"],
         test=labelled.get("test"),
         classes=tuple(classes),
         unlabelled=unlabelled,
@@ -111,7 +110,7 @@ class _Part:
 def _look(root: Path) -> dict[str, Found]:
     """What lies in each of `FOLDERS` that is there; warnings say what is left out."""
     names = [name for name in FOLDERS if (root / name).is_dir()]
-    if not {UNLABELLED, "train"} & {*names}:
+    if "train" not in names:
         raise SimclrError(
             f"data.root={root}: there is no folder train; labelled images belong in train/CLASS/, "
             "unlabelled ones in unlabeled/"
@@ -145,7 +144,7 @@ def _without_few_broken(parts: Mapping[str, _Part]) -> list[str]:
 
 
 def _classes(folder: Path) -> list[str]:
-    return sorted({class_name(path) for path in subfolders(folder)}) if folder.is_dir() else []
+    return sorted({class_name(path) for path in subfolders(folder)})
 
 
 def class_name(folder: Path) -> str:
@@ -172,9 +171,8 @@ def _misplaced(
             for path in images:
                 if path.parent == root / name:
                     yield f"{readable(path)}: not in a class folder"
-    train = paths.get("train", [])
-    with_images = {_class_of(path, root / "train") for path in train}
-    for folder in subfolders(root / "train") if train else ():
+    with_images = {_class_of(path, root / "train") for path in paths["train"]}
+    for folder in subfolders(root / "train") if with_images else ():
         if class_name(folder) not in with_images:
             yield f"{readable(folder)}: no images"
     for name in ("val", "test"):
