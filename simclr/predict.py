@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from simclr.data.image_files import image_paths
+from simclr.data.walk import image_paths
 from simclr.errors import SimclrError
 from simclr.files import printable
 from simclr.inference import Prediction, predict

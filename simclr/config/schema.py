@@ -8,6 +8,8 @@ from simclr.config.keys import key, keys_of
 LARGEST_SEED = 2**31 - 1  # two are added, and NumPy takes 32 bits
 DEFAULT_METHODS = ["linear_eval", "finetune", "supervised", "random_encoder"]
 
+MAX_PIXELS = 178_956_970  # where Pillow takes a file for an attack
+
 
 @dataclass
 class LabelsConfig:
@@ -39,6 +41,9 @@ class DataConfig:
     test_images: int | None = key(None, "use only so many test images", at_least=1)
     image_size: int = key(28, "folder, synthetic: height and width of images", at_least=8)
     channels: int = key(1, "folder: 1 for grey, 3 for colour", choices=(1, 3))
+    max_pixels: int = key(
+        MAX_PIXELS, "folder: pixels of an image file; larger ones are not decoded", at_least=1
+    )
     stream: str = key(
         "auto",
         "folder: whether unlabelled images are decoded anew in every epoch",

@@ -1,26 +1,49 @@
 """Own images: unlabeled/**, train/CLASS/**, and optionally val/CLASS/** and test/CLASS/**."""
 
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+import unicodedata
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from torch import Tensor
 
-from simclr.data.image_files import image_paths, read_images, some_of, visible
+from simclr.config.schema import MAX_PIXELS
+from simclr.data.fingerprint import of_files
+from simclr.data.image_files import (
+    Decoding,
+    Shape,
+    are_few,
+    read_images,
+    tell_broken,
+    value_range,
+)
 from simclr.data.images import Images, LabelledImages, Source
 from simclr.data.streaming import StreamedImages, fits
+from simclr.data.walk import Found, find_images, readable, some_of, subfolders, warn
 from simclr.errors import SimclrError
 
 logger = logging.getLogger(__name__)
 
-FOLDERS = ("unlabeled", "train", "val", "test")
+UNLABELLED = "unlabeled"
+FOLDERS = (UNLABELLED, "train", "val", "test")
+BROKEN = "broken"
 
 
-def read_folder(root: Path, image_size: int, channels: int, stream: str = "auto") -> Source:
+def read_folder(
+    root: Path,
+    image_size: int,
+    channels: int,
+    stream: str = "auto",
+    max_pixels: int = MAX_PIXELS,
+) -> Source:
     """Read all images below `root` into memory, brought to one size and number of channels.
 
-    Classes are the folders in train/, sorted by name. Hidden files are left out, and, with a
-    warning, files whose extension belongs to no image format.
+    Classes are the folders in train/, sorted by name. Links are followed. Hidden files are left
+    out, and, with a warning, files that are no images. So are broken unlabelled images, if they
+    are few.
 
     Args:
         root: holds train/ and, if wanted, unlabeled/, val/ and test/.
@@ -28,58 +51,114 @@ def read_folder(root: Path, image_size: int, channels: int, stream: str = "auto"
         channels: 1 for grey, 3 for RGB.
         stream: always leaves the images in unlabeled/ in their files, to be decoded when they are
             needed; never reads them, too; auto decides by the memory of the machine.
+        max_pixels: a larger image counts as broken.
 
     Raises:
         SimclrError: naming the folders and files that are wrong, up to `MOST_NAMED` of them.
     """
-    if not (root / "train").is_dir():
-        raise SimclrError(
-            f"data.root={root}: there is no folder train; labelled images belong in train/CLASS/, "
-            "unlabelled ones in unlabeled/"
-        )
-    if unread := [folder for folder in _subfolders(root) if folder.name not in FOLDERS]:
-        logger.warning(
-            "Not among %s, not read: %s", ", ".join(FOLDERS), ", ".join(map(str, unread))
-        )
-    paths = {name: image_paths(root / name) for name in FOLDERS if (root / name).is_dir()}
-    classes = [folder.name for folder in _subfolders(root / "train")]
+    found = _look(root)
+    paths = {name: part.images for name, part in found.items()}
+    every = [path for part in paths.values() for path in part]
+    classes = _classes(root / "train")
+    decoding = Decoding(value_range(every, max_pixels), max_pixels)
     shape = (channels, image_size, image_size)
-    streamed = "unlabeled" in paths and (
-        stream == "always" or (stream == "auto" and not fits(len(paths["unlabeled"]), shape))
+    streamed = UNLABELLED in paths and (
+        stream == "always" or (stream == "auto" and not fits(len(paths[UNLABELLED]), shape))
     )
-    read = {name: part for name, part in paths.items() if name != "unlabeled" or not streamed}
-    images, broken = read_images([path for part in read.values() for path in part], shape)
-    if problems := [*_misplaced(root, paths, classes), *filter(None, broken)]:
-        raise SimclrError("\n  ".join([f"data.root={root} cannot be used:", *some_of(problems)]))
-
-    sizes = [len(part) for part in read.values()]
-    parts = dict(zip(read, torch.split(images, sizes), strict=True))
-    labelled = {
-        name: LabelledImages(
-            part,
-            torch.tensor([classes.index(_class_name(path, root / name)) for path in paths[name]]),
-        )
-        for name, part in parts.items()
-        if name != "unlabeled"
+    parts = {
+        name: _read(part, shape, decoding)
+        for name, part in paths.items()
+        if name != UNLABELLED or not streamed
     }
-    unlabelled: Images | None = parts.get("unlabeled")
+    few = _without_few_broken(parts)
+    broken = [problem for part in parts.values() for problem in part.problems]
+    if problems := [*_misplaced(root, paths, classes), *broken]:
+        raise SimclrError("\n  ".join([f"data.root={root} cannot be used:", *some_of(problems)]))
+    tell_broken(few)
+
+    labelled = {
+        name: LabelledImages(part.images, _labels(paths[name], root / name, classes))
+        for name, part in parts.items()
+        if name != UNLABELLED
+    }
+    unlabelled: Images | None = None
     if streamed:
-        unlabelled = StreamedImages(paths["unlabeled"], images[:0])
+        unlabelled = StreamedImages(paths[UNLABELLED], labelled["train"].images[:0], decoding)
+    elif UNLABELLED in parts:
+        unlabelled = parts[UNLABELLED].images
     return Source(
         train=labelled["train"],
         test=labelled.get("test"),
         classes=tuple(classes),
         unlabelled=unlabelled,
         val=labelled.get("val"),
+        left_out=_counts(found.values(), len(few)),
+        remarks=_remarks(decoding),
+        files=of_files(root, every),
     )
 
 
-def _subfolders(folder: Path) -> list[Path]:
-    return sorted(path for path in visible(folder.iterdir(), folder) if path.is_dir())
+@dataclass
+class _Part:
+    """Images, and what is wrong with those that could not be read, which are black."""
+
+    images: Tensor
+    problems: list[str]
+    whole: list[bool]
 
 
-def _class_name(path: Path, folder: Path) -> str:
-    return path.relative_to(folder).parts[0]
+def _look(root: Path) -> dict[str, Found]:
+    """What lies in each of `FOLDERS` that is there; warnings say what is left out."""
+    names = [name for name in FOLDERS if (root / name).is_dir()]
+    if "train" not in names:
+        raise SimclrError(
+            f"data.root={root}: there is no folder train; labelled images belong in train/CLASS/, "
+            "unlabelled ones in unlabeled/"
+        )
+    if unread := [path for path in subfolders(root) if path.name not in FOLDERS]:
+        logger.warning(
+            "Not among %s, not read: %s", ", ".join(FOLDERS), ", ".join(map(readable, unread))
+        )
+    found = {name: find_images(root / name) for name in names}
+    together = Found()
+    for part in found.values():
+        for why, paths in part.left_out.items():
+            together.left_out.setdefault(why, []).extend(paths)
+    warn(together.left_out)
+    return found
+
+
+def _read(paths: Sequence[Path], shape: Shape, decoding: Decoding) -> _Part:
+    images, problems = read_images(paths, shape, decoding=decoding)
+    return _Part(images, [*filter(None, problems)], [problem is None for problem in problems])
+
+
+def _without_few_broken(parts: Mapping[str, _Part]) -> list[str]:
+    """Take broken images out of the unlabelled ones, if they are few; what is wrong with them."""
+    part = parts.get(UNLABELLED)
+    if part is None or not are_few(part.problems, len(part.whole)):
+        return []
+    problems, part.problems = part.problems, []
+    part.images = part.images[torch.tensor(part.whole)]
+    return problems
+
+
+def _classes(folder: Path) -> list[str]:
+    return sorted({class_name(path) for path in subfolders(folder)})
+
+
+def class_name(folder: Path) -> str:
+    """The class that a folder's name means, however its accents are composed."""
+    return unicodedata.normalize("NFC", readable(folder.name))
+
+
+def _class_of(path: Path, folder: Path) -> str:
+    return class_name(Path(path.relative_to(folder).parts[0]))
+
+
+def _labels(paths: Sequence[Path], folder: Path, classes: Sequence[str]) -> Tensor:
+    places = {name: place for place, name in enumerate(classes)}
+    return torch.tensor([places[_class_of(path, folder)] for path in paths], dtype=torch.int64)
 
 
 def _misplaced(
@@ -88,15 +167,29 @@ def _misplaced(
     for name, images in paths.items():
         if not images:
             yield f"{root / name}: no images"
-        elif name != "unlabeled":
+        elif name != UNLABELLED:
             for path in images:
                 if path.parent == root / name:
-                    yield f"{path}: not in a class folder"
-    with_images = {_class_name(path, root / "train") for path in paths["train"]}
-    for name in classes:
-        if paths["train"] and name not in with_images:
-            yield f"{root / 'train' / name}: no images"
+                    yield f"{readable(path)}: not in a class folder"
+    with_images = {_class_of(path, root / "train") for path in paths["train"]}
+    for folder in subfolders(root / "train") if with_images else ():
+        if class_name(folder) not in with_images:
+            yield f"{readable(folder)}: no images"
     for name in ("val", "test"):
-        for folder in _subfolders(root / name) if name in paths else ():
-            if folder.name not in classes:
-                yield f"{folder}: no such class in train/"
+        for folder in subfolders(root / name) if name in paths else ():
+            if class_name(folder) not in classes:
+                yield f"{readable(folder)}: no such class in train/"
+
+
+def _counts(found: Iterable[Found], broken: int) -> dict[str, int]:
+    counts = Counter({BROKEN: broken})
+    for part in found:
+        counts.update({why: len(paths) for why, paths in part.left_out.items()})
+    return {why: count for why, count in counts.items() if count}
+
+
+def _remarks(decoding: Decoding) -> tuple[str, ...]:
+    if decoding.values is None:
+        return ()
+    black, white = decoding.values
+    return (f"In float and 32-bit images {black:g} is black and {white:g} white.",)

@@ -1,52 +1,53 @@
 """Image files of any size and mode as uint8 tensors of one shape."""
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from simclr.config.schema import MAX_PIXELS
+from simclr.data.walk import readable
+
+if TYPE_CHECKING:
+    from PIL.Image import Image as PillowImage
+
 logger = logging.getLogger(__name__)
 
-MOST_NAMED = 10  # problems in one message
 Shape = tuple[int, int, int]  # (C, H, W) of an image
+Range = tuple[float, float]  # the values that are black and white
+
+ORIENTATION = 0x0112  # the EXIF tag
+USUAL_WHITES = (1, 255, 1_023, 4_095, 16_383, 65_535)  # floats, and integers of 8 to 16 bits
+OVERSHOOT = 1.05  # interpolation leaves values slightly beyond white
+SHALLOW = {  # extensions of formats without floats and 32-bit integers
+    *(".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".gif", ".bmp", ".webp", ".avif"),
+}
 
 
-def image_paths(folder: Path) -> list[Path]:
-    """The image files anywhere below a folder, sorted.
+@dataclass(frozen=True)
+class Decoding:
+    """How files are decoded.
 
-    Hidden files are left out, and, with a warning, files whose extension belongs to no image
-    format.
+    Attributes:
+        values: black and white of float and 32-bit images; None guesses it from each image.
+        max_pixels: a larger image is not decoded.
     """
-    from PIL import Image
 
-    extensions = {end for end, kind in Image.registered_extensions().items() if kind in Image.OPEN}
-    files = sorted(path for path in visible(folder.rglob("*"), folder) if path.is_file())
-    images = [path for path in files if path.suffix.lower() in extensions]
-    if len(images) < len(files):
-        stray = next(path for path in files if path.suffix.lower() not in extensions)
-        logger.warning("Not images: %d files like %s", len(files) - len(images), stray)
-    return images
+    values: Range | None = None
+    max_pixels: int = MAX_PIXELS
 
 
-def visible(paths: Iterator[Path], folder: Path) -> Iterator[Path]:
-    """Those of the paths in `folder` of which no part is hidden."""
-    for path in paths:
-        if not any(part.startswith(".") for part in path.relative_to(folder).parts):
-            yield path
-
-
-def some_of(problems: list[str]) -> list[str]:
-    """As many as one message names, and how many more there are."""
-    more = len(problems) - MOST_NAMED
-    return problems[:MOST_NAMED] + ([f"and {more} more"] if more > 0 else [])
+AS_IT_IS = Decoding()
 
 
 def read_images(
-    paths: Sequence[Path], shape: Shape, threads: int | None = None
+    paths: Sequence[Path], shape: Shape, threads: int | None = None, decoding: Decoding = AS_IT_IS
 ) -> tuple[Tensor, list[str | None]]:
     """Decode in parallel.
 
@@ -54,6 +55,7 @@ def read_images(
         paths: N files.
         shape: (C, H, W) that every image is brought to.
         threads: None leaves their number to Python.
+        decoding: the same for all files.
 
     Returns:
         uint8 (N, C, H, W), and for each file what is wrong with it, naming it, or None.
@@ -63,34 +65,153 @@ def read_images(
 
     def read(index: int) -> str | None:
         try:
-            images[index] = read_image(paths[index], shape)
+            images[index] = read_image(paths[index], shape, decoding)
         except Exception as error:  # Pillow's decoders raise nearly anything on broken files
-            return f"{paths[index]}: cannot be read: {error}"
+            return readable(f"{paths[index]}: cannot be read: {error}")
         return None
 
     with ThreadPoolExecutor(threads) as pool:
         return images, list(pool.map(read, range(len(paths))))
 
 
-def read_image(path: Path, shape: Shape) -> Tensor:
+def read_image(path: Path, shape: Shape, decoding: Decoding = AS_IT_IS) -> Tensor:
     """One file as uint8 (C, H, W), C 1 for grey or 3 for RGB.
 
     The image is scaled until it just covers H x W, and its centre cut out. Transparent pixels
-    become white; 16-bit and float images are scaled, not cut off.
+    become white; images of more than 8 bits are scaled, not cut off.
+
+    Raises:
+        Exception: of nearly any kind, if the file is no image that Pillow decodes.
     """
     from PIL import Image, ImageOps
 
     channels, height, width = shape
     mode = "L" if channels == 1 else "RGB"
-    with Image.open(path) as file:
+    with _open(path, decoding.max_pixels) as file:
         file.draft(mode, (width, height))
-        image = ImageOps.exif_transpose(file)
-    if image.mode == "F" or image.mode.startswith("I"):
-        values = np.asarray(image, dtype=np.float32)
-        white = 65_535 if image.mode != "F" else 255 if values.max() > 1 else 1
-        image = Image.fromarray((values * (255 / white)).round().clip(0, 255).astype(np.uint8))
+        image = _upright(file)
+        if _is_16_bit(file):
+            image = _eight_bits(image, (0, 65_535))
+        elif _is_deeper(file):
+            image = _eight_bits(image, decoding.values or _usual_range(*_ends(image)))
     if image.has_transparency_data:
         image = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
     image = ImageOps.fit(image.convert(mode), (width, height), Image.Resampling.BILINEAR)
     return torch.from_numpy(np.array(image)).view(height, width, channels).permute(2, 0, 1)
+
+
+def are_few(broken: Collection[str], total: int) -> bool:
+    """Whether training can go on without so many unlabelled images: one, or a tenth."""
+    return len(broken) < total and len(broken) <= max(1, total // 10)
+
+
+def tell_broken(problems: Sequence[str]) -> None:
+    """Name unlabelled images that training goes on without, if there are any."""
+    if problems:
+        logger.warning(
+            "Going on without %d unlabelled images that are broken:\n  %s",
+            *(len(problems), "\n  ".join(problems)),
+        )
+
+
+def value_range(paths: Iterable[Path], max_pixels: int = MAX_PIXELS) -> Range | None:
+    """Black and white of all float and 32-bit images among these files; None without any.
+
+    One range serves all, so that equal values become equal greys. It is the smallest usual one
+    that holds the values: 0 to 1, or to the greatest integer of 8, 10, 12, 14 or 16 bits. Values
+    that are negative, greater, or fill less than a tenth of it reach from their least to their
+    greatest.
+    """
+
+    def ends(path: Path) -> Range | None:
+        try:
+            with _open(path, max_pixels) as file:
+                if _is_16_bit(file) or not _is_deeper(file):
+                    return None
+                return _ends(file)
+        except Exception:  # who decodes the file says what is wrong with it
+            return None
+
+    deep = [path for path in paths if path.suffix.lower() not in SHALLOW]
+    with ThreadPoolExecutor() as pool:
+        found = [both for both in pool.map(ends, deep) if both is not None]
+    if not found:
+        return None
+    return _usual_range(min(low for low, _ in found), max(high for _, high in found))
+
+
+def _usual_range(low: float, high: float) -> Range:
+    for white in USUAL_WHITES:
+        if high <= OVERSHOOT * white:
+            if low >= (1 - OVERSHOOT) * white and high >= white / 10:
+                return 0, white
+            if white == 1 and -OVERSHOOT <= low < 0:
+                return -1, 1
+            break
+    black = min(low, 0)
+    return black, high if high > black else black + 1
+
+
+def _ends(image: "PillowImage") -> Range:
+    """The least and the greatest value that is a number."""
+    pixels = np.asarray(image)
+    pixels = pixels[np.isfinite(pixels)]
+    return (float(pixels.min()), float(pixels.max())) if pixels.size else (0, 1)
+
+
+def _open(path: Path, max_pixels: int) -> "PillowImage":
+    """Open a file whose image is not too large; Pillow's own limit knows no key to raise it."""
+    from PIL import Image
+
+    Image.MAX_IMAGE_PIXELS = None
+    file = Image.open(path)
+    if file.width * file.height > max_pixels:
+        file.close()
+        raise ValueError(
+            f"{file.width}x{file.height} pixels, more than data.max_pixels={max_pixels} allows"
+        )
+    return file
+
+
+def _upright(file: "PillowImage") -> "PillowImage":
+    """Turn an image as its camera says; other EXIF tags are not looked at, whatever they hold."""
+    from PIL import Image
+
+    turns = {
+        2: Image.Transpose.FLIP_LEFT_RIGHT,
+        3: Image.Transpose.ROTATE_180,
+        4: Image.Transpose.FLIP_TOP_BOTTOM,
+        5: Image.Transpose.TRANSPOSE,
+        6: Image.Transpose.ROTATE_270,
+        7: Image.Transpose.TRANSVERSE,
+        8: Image.Transpose.ROTATE_90,
+    }
+    file.load()
+    try:
+        orientation = file.getexif().get(ORIENTATION)
+    except Exception:  # a block that is no EXIF: so much for the orientation
+        orientation = None
+    turn = turns.get(orientation) if isinstance(orientation, int) else None
+    return file.copy() if turn is None else file.transpose(turn)
+
+
+def _is_16_bit(file: "PillowImage") -> bool:
+    """Whether white is 65 535; Pillow calls some of these images 32-bit."""
+    return file.mode.startswith("I;16") or (file.mode == "I" and file.format in ("PNG", "PPM"))
+
+
+def _is_deeper(file: "PillowImage") -> bool:
+    """Whether values are floats or 32-bit integers, whose type does not tell what is white."""
+    return file.mode in ("F", "I")
+
+
+def _eight_bits(image: "PillowImage", values: Range) -> "PillowImage":
+    from PIL import Image
+
+    black, white = values
+    pixels = np.asarray(image, dtype=np.float64)
+    scaled = np.nan_to_num((pixels - black) * (255 / (white - black))).round().clip(0, 255)
+    if (clear := image.info.get("transparency")) is not None:
+        scaled[pixels == clear] = 255
+    return Image.fromarray(scaled.astype(np.uint8))

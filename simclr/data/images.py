@@ -1,6 +1,7 @@
 """What every data source hands over."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
@@ -47,6 +48,9 @@ class Source:
         classes: class names; a label is a position in them.
         unlabelled: (M, C, H, W), further images to pretrain on, if there are any.
         val: validation images, if the source chose them itself.
+        left_out: why files or folders are left out, and how many.
+        remarks: what else the user should know, in whole sentences.
+        files: size and hash of each file by its name, if they are the user's own.
     """
 
     train: LabelledImages
@@ -54,3 +58,6 @@ class Source:
     classes: tuple[str, ...]
     unlabelled: Images | None = None
     val: LabelledImages | None = None
+    left_out: Mapping[str, int] = field(default_factory=dict)
+    remarks: tuple[str, ...] = ()
+    files: Mapping[str, str] = field(default_factory=dict)

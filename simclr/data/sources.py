@@ -6,6 +6,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from simclr.config.schema import MAX_PIXELS
 from simclr.data.folder import read_folder
 from simclr.data.idx import read_idx
 from simclr.data.images import LabelledImages, Source
@@ -34,6 +35,7 @@ def load_source(
     test_size: int = 2_000,
     seed: int = 0,
     stream: str = "auto",
+    max_pixels: int = MAX_PIXELS,
 ) -> Source:
     """Load a data set, into memory if it fits.
 
@@ -46,6 +48,7 @@ def load_source(
         test_size: test images; `synthetic` only.
         seed: which images; `synthetic` only.
         stream: whether unlabelled images stay in their files; `folder` only.
+        max_pixels: of an image file; `folder` only.
 
     Raises:
         SimclrError: if the name is unknown, or files are missing or not what they should be.
@@ -56,7 +59,7 @@ def load_source(
         case "idx":
             return read_idx_folder(root)
         case "folder":
-            return read_folder(root, image_size, channels, stream)
+            return read_folder(root, image_size, channels, stream, max_pixels)
         case "synthetic":
             return draw_source(train_size, test_size, image_size, seed)
     raise SimclrError(f"data.name={name}: unknown; choose one of {', '.join(SOURCES)}")

@@ -76,6 +76,7 @@ def load_splits(config: DataConfig) -> Splits:
         test_size=config.test_images or 10_000,
         seed=config.split_seed,
         stream=config.stream,
+        max_pixels=config.max_pixels,
     )
     train = source.train.sample(config.train_images)
     val = source.val
@@ -108,5 +109,5 @@ def _val_images(chosen: int | None, total: int) -> int:
 
 def _joined(unlabelled: Images, labelled: Tensor) -> Images:
     if isinstance(unlabelled, StreamedImages):
-        return StreamedImages(unlabelled.paths, labelled)
+        return unlabelled.followed_by(labelled)
     return torch.cat((unlabelled, labelled))

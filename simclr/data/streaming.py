@@ -3,7 +3,7 @@
 import multiprocessing
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import torch
@@ -11,7 +11,8 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from simclr.data.batches import ShuffledBatches
-from simclr.data.image_files import read_images, some_of
+from simclr.data.image_files import AS_IT_IS, Decoding, are_few, read_images, tell_broken
+from simclr.data.walk import some_of
 from simclr.errors import SimclrError
 from simclr.launch.memory import memory_limit
 
@@ -25,11 +26,16 @@ class StreamedImages:
     Args:
         paths: the files.
         in_memory: uint8 (M, C, H, W), the images that come after; M may be 0.
+        decoding: of the files.
     """
 
-    def __init__(self, paths: Sequence[Path], in_memory: Tensor) -> None:
+    def __init__(
+        self, paths: Sequence[Path], in_memory: Tensor, decoding: Decoding = AS_IT_IS
+    ) -> None:
         self.paths = paths
         self.in_memory = in_memory
+        self.decoding = decoding
+        self._broken: set[str] = set()
 
     def __len__(self) -> int:
         return len(self.paths) + len(self.in_memory)
@@ -43,28 +49,54 @@ class StreamedImages:
     def __getitem__(self, which: slice | Tensor) -> Tensor:
         """The images at these positions, uint8 (B, C, H, W).
 
+        A broken file is replaced by a readable one of the same call, with a warning.
+
         Raises:
-            SimclrError: naming the files that cannot be read.
+            SimclrError: naming the broken files, if they are more than a few.
         """
-        return self.read(which)
+        images, problems = self.read(which)
+        self.go_on_without(problems)
+        return images
 
     def split(self, size: int) -> Iterator[Tensor]:
         """All images in order, `size` at a time."""
         for start in range(0, len(self), size):
             yield self[start : start + size]
 
-    def read(self, which: slice | Tensor, threads: int | None = None) -> Tensor:
-        """As indexing does, with so many threads; None leaves their number to Python."""
+    def read(self, which: slice | Tensor, threads: int | None = None) -> tuple[Tensor, list[str]]:
+        """As indexing does, with so many threads; None leaves their number to Python.
+
+        Returns:
+            The images, and what is wrong with the broken files among them.
+        """
         indices = torch.arange(len(self))[which]
         in_files = indices < len(self.paths)
         _, *shape = self.shape
         images = torch.empty(len(indices), *shape, dtype=torch.uint8)
         images[~in_files] = self.in_memory[indices[~in_files] - len(self.paths)]
         paths = [self.paths[index] for index in indices[in_files].tolist()]
-        images[in_files], found = read_images(paths, (shape[0], shape[1], shape[2]), threads)
-        if problems := [problem for problem in found if problem is not None]:
-            raise SimclrError("\n".join(some_of(problems)))
-        return images
+        images[in_files], problems = read_images(
+            paths, (shape[0], shape[1], shape[2]), threads, self.decoding
+        )
+        whole = torch.ones(len(indices), dtype=torch.bool)
+        whole[in_files] = torch.tensor([problem is None for problem in problems], dtype=torch.bool)
+        return _filled(images, whole), [*filter(None, problems)]
+
+    def go_on_without(self, problems: Iterable[str]) -> None:
+        """Say once what is wrong with a broken file.
+
+        Raises:
+            SimclrError: naming all broken files so far, if they are more than a few.
+        """
+        new = [problem for problem in problems if problem not in self._broken]
+        self._broken.update(new)
+        if self._broken and not are_few(self._broken, len(self.paths)):
+            raise SimclrError("\n".join(some_of(sorted(self._broken))))
+        tell_broken(new)
+
+    def followed_by(self, images: Tensor) -> "StreamedImages":
+        """The same files, and these images after all others."""
+        return StreamedImages(self.paths, torch.cat((self.in_memory, images)), self.decoding)
 
 
 class StreamedBatches(ShuffledBatches):
@@ -100,14 +132,16 @@ class StreamedBatches(ShuffledBatches):
             pin_memory=torch.cuda.is_available(),
             multiprocessing_context=PROCESSES if self.workers else None,
         )
-        for batch in loader:
-            if isinstance(batch, SimclrError):
-                raise batch
+        for batch, problems in loader:
+            self.images.go_on_without(problems)
             yield (batch,)
 
 
-class _Batches(Dataset[Tensor | SimclrError]):
-    """Every item is a whole batch, or what is wrong with one: a raised error would be wrapped."""
+class _Batches(Dataset[tuple[Tensor, list[str]]]):
+    """Every item is a whole batch, and what is wrong with its broken files.
+
+    That is for the main process to say: workers do not know what was said before.
+    """
 
     def __init__(self, images: StreamedImages, rows: Tensor) -> None:
         self.images = images
@@ -116,11 +150,17 @@ class _Batches(Dataset[Tensor | SimclrError]):
     def __len__(self) -> int:
         return len(self.rows)
 
-    def __getitem__(self, index: int) -> Tensor | SimclrError:
-        try:
-            return self.images.read(self.rows[index], threads=1)
-        except SimclrError as error:
-            return error
+    def __getitem__(self, index: int) -> tuple[Tensor, list[str]]:
+        return self.images.read(self.rows[index], threads=1)
+
+
+def _filled(images: Tensor, whole: Tensor) -> Tensor:
+    """Put in the place of each broken image the whole one before it, or the first."""
+    if whole.all() or not whole.any():
+        return images
+    positions = torch.arange(len(images))
+    before = torch.where(whole, positions, -1).cummax(0).values
+    return images[torch.where(before < 0, positions[whole][0], before)]
 
 
 def usual_workers() -> int:

@@ -179,11 +179,12 @@ def test_everything_wrong_is_named_at_once(tmp_path: Path) -> None:
 
 
 def test_only_so_many_problems_are_named(tmp_path: Path) -> None:
-    for index in range(13):
-        save(tmp_path / "train" / "a" / f"{index:02}.png").write_text("not an image")
+    for index in range(103):
+        save(tmp_path / "train" / "a" / f"{index:03}.png").write_text("not an image")
     found = problems(tmp_path)
-    assert [line[:15] for line in found[:10]] == [f"train/a/{index:02}.png:" for index in range(10)]
-    assert found[10:] == ["  and 3 more"]
+    named = [f"train/a/{index:03}.png:" for index in range(100)]
+    assert [line[:16] for line in found[:100]] == named
+    assert found[100:] == ["  and 3 more"]
 
 
 def test_no_images_and_no_classes(tmp_path: Path) -> None:
