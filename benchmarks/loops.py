@@ -127,7 +127,7 @@ def _affine(config: Config) -> dict[str, Any]:
         "degrees": view.rotation,
         "translate": (view.shift, view.shift),
         "scale": (view.scale[0], view.scale[1]),
-        "shear": 11.3,  # its tangent is 0.2
+        "shear": 16.7,  # its tangent is 0.3
     }
 
 

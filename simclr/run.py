@@ -55,6 +55,7 @@ def run(config: Config, begin: Callable[[], None] = lambda: None) -> Result:
 def _run(folder: Path, config: Config) -> Result:
     splits = load_splits(config.data)
     progress = Progress(_views(config, splits))
+    progress.say(splits.summary)
     if config.logger == "tensorboard":
         progress.say(f"Watch: tensorboard --logdir {shlex.quote(str(folder))}")
     try:

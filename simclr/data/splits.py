@@ -25,6 +25,7 @@ class Splits:
         val: for choosing hyper-parameters, if there are any.
         test: scored once per trained classifier, if there are any.
         classes: a name for each class.
+        remarks: what the source left out or decided, in whole sentences.
     """
 
     unlabelled: Images
@@ -33,6 +34,19 @@ class Splits:
     val: LabelledImages | None
     test: LabelledImages | None
     classes: tuple[str, ...]
+    remarks: tuple[str, ...] = ()
+
+    @property
+    def summary(self) -> str:
+        """How many images each part has, and what was left out."""
+        counts = torch.bincount(self.train.labels, minlength=len(self.classes))
+        labelled = (
+            f"{len(self.unlabelled)} images for pretraining, {len(self.train.labels)} of them with "
+            f"labels: {len(self.classes)} classes of {counts.min()} to {counts.max()} images; "
+            f"{len(self.val.labels) if self.val else 0} for validation, "
+            f"{len(self.test.labels) if self.test else 0} for the test"
+        )
+        return "\n".join([labelled, *self.remarks])
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -99,6 +113,7 @@ def load_splits(config: DataConfig) -> Splits:
         val=val,
         test=source.test and source.test.sample(config.test_images),
         classes=source.classes,
+        remarks=(*(f"Left out: {n} {why}" for why, n in source.left_out.items()), *source.remarks),
     )
 
 

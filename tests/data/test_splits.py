@@ -127,6 +127,12 @@ def test_validation_images_are_a_share_unless_a_number_is_given(numbered: Path) 
     assert len(val.labels) == TRAIN // 12
 
 
+def test_the_summary_counts_every_part(numbered: Path) -> None:
+    summary = load_splits(config(numbered)).summary
+    assert f"{TRAIN - 15} images for pretraining, {TRAIN - 15} of them with labels" in summary
+    assert f"15 for validation, {TEST} for the test" in summary
+
+
 def save(path: Path, value: int) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     Image.new("L", (8, 8), value).save(path)

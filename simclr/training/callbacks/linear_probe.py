@@ -1,4 +1,4 @@
-"""What a linear and a nearest-neighbour classifier make of the encoder while it is pretrained."""
+"""A linear and a nearest-neighbour classifier on the encoder during pretraining."""
 
 from typing import Any
 
@@ -12,22 +12,6 @@ from simclr.models.encoders import Encoder
 from simclr.reports.tensorboard import log_scalars
 from simclr.training.callbacks.clock import Clock
 from simclr.training.callbacks.watching import watching
-
-
-def probe_accuracy(
-    encoder: Encoder, train: LabelledImages, val: LabelledImages, l2: float
-) -> float:
-    """Validation accuracy of a linear classifier that sees only the labelled images `train`.
-
-    Their features are also all that the features are standardised by.
-
-    Args:
-        encoder: left as it is, its mode included.
-        train: the labelled images.
-        val: the images that are scored.
-        l2: strength of the penalty on the weights.
-    """
-    return _accuracy(_features(encoder, train), _features(encoder, val), l2)
 
 
 def _features(encoder: Encoder, part: LabelledImages) -> LabelledImages:

@@ -19,12 +19,13 @@ from simclr.config.schema import (
 from simclr.data.datamodule import ContrastiveDataModule
 from simclr.data.images import LabelledImages
 from simclr.data.synthetic import draw_digits
-from simclr.evaluation.probe import fitted_accuracy
+from simclr.evaluation.probe import FeatureNorm, fitted_accuracy
 from simclr.methods.simclr import SimCLR
+from simclr.models.classifier import extract_features
 from simclr.models.encoders import Encoder, build_encoder
 from simclr.models.heads import build_head
 from simclr.training.callbacks.clock import Clock
-from simclr.training.callbacks.linear_probe import LinearProbe, probe_accuracy
+from simclr.training.callbacks.linear_probe import LinearProbe
 from simclr.training.trainer import build_trainer
 from simclr.views import build_views
 
@@ -47,6 +48,16 @@ def pixels() -> Encoder:
             self.weight = nn.Parameter(torch.zeros(1))
 
     return Encoder(Pixels(), 28 * 28)
+
+
+def probe_accuracy(
+    encoder: Encoder, train: LabelledImages, val: LabelledImages, l2: float
+) -> float:
+    """Of a linear classifier on features standardised by those of the labelled images alone."""
+    seen, scored = (
+        LabelledImages(extract_features(encoder, part.images), part.labels) for part in (train, val)
+    )
+    return fitted_accuracy(FeatureNorm.of(seen.images), seen, scored, l2)
 
 
 def test_images_seen_before_are_recognised(digits: LabelledImages) -> None:
