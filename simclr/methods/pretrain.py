@@ -44,7 +44,7 @@ from simclr.training.trainer import build_logger, build_trainer, decisions
 from simclr.views import build_views
 
 PICTURED = 500  # images that pictures of a pretraining choose from
-BEFORE_CLUSTERING = Path("checkpoints") / "before_clustering.safetensors"
+BEFORE_CLUSTERING = "before_clustering.safetensors"  # beside the checkpoints
 JUDGING_DRAWS = 5  # label draws that judge the second stage
 
 
@@ -106,21 +106,24 @@ def pretrain(job: Job) -> Pretrained:
     probe = _probe(job, encoder, splits.train.select(chosen), clock)
     todo = stages(config, len(splits.unlabelled))
     start = starting_point(config, job.folder)
+    beside = start.parent if start else job.folder / "checkpoints"
     if start is not None and is_of_clustering(read_checkpoint(start)):
         todo = todo[1:]
     metrics: dict[str, float] = {}
     for stage in todo:
         if stage.clustering and start is None:
             _save_before_clustering(job, encoder)
+            beside = job.folder / "checkpoints"
         metrics = _train(job, stage, encoder, clock, probe, start)
         start = None
     metrics.pop("probe_accuracy", None)
     measure_batch_norm(encoder, splits.unlabelled)
+    features = Features(encoder, job)
     if todo[-1].clustering:
-        encoder = _better(job, encoder)
+        features = _better(job, beside / BEFORE_CLUSTERING, features)
+    encoder = features.encoder
     if is_first():
         save_encoder(job.folder / "encoder.safetensors", encoder, config.encoder, splits.shape[0])
-    features = Features(encoder, job)
     if features.val is not None:
         metrics["val_accuracy"] = fitted_accuracy(
             features.norm, features.train(chosen), features.val, config.probe.l2
@@ -140,31 +143,35 @@ def count_views(config: Config, images: int) -> int:
 
 
 def _save_before_clustering(job: Job, encoder: Encoder) -> None:
-    """Keep the encoder of the first stage until the second stage is over."""
-    if is_first():
+    """Keep the encoder of the first stage until the second stage is over, if it can be judged."""
+    if is_first() and job.splits.val is not None:
         before = deepcopy(encoder)
         measure_batch_norm(before, job.splits.unlabelled)
-        path = job.folder / BEFORE_CLUSTERING
+        path = job.folder / "checkpoints" / BEFORE_CLUSTERING
         path.parent.mkdir(exist_ok=True)
         save_encoder(path, before, job.config.encoder, job.splits.shape[0])
 
 
-def _better(job: Job, after: Encoder) -> Encoder:
-    """The encoder after the second stage, or the one before it if its linear probe was better.
+def _better(job: Job, path: Path, after: Features) -> Features:
+    """The features after the second stage, or those before it if their linear probe was better.
 
     Both are judged on the validation images, by the mean accuracy over `JUDGING_DRAWS` label draws.
     Without validation images, the encoder after the second stage is kept.
+
+    Args:
+        job: whose images.
+        path: the encoder before the second stage.
+        after: features of the encoder after it.
     """
-    path = job.folder / BEFORE_CLUSTERING
     if job.splits.val is None or not path.exists():
         return after
-    before = load_encoder(path)
-    accuracies = [_probe_accuracy(job, Features(encoder, job)) for encoder in (before, after)]
-    if accuracies[1] >= accuracies[0]:
+    before = Features(load_encoder(path), job)
+    was, now = _probe_accuracy(job, before), _probe_accuracy(job, after)
+    if now >= was:
         return after
     job.progress.say(
         "The second stage lowered the validation accuracy of the linear probe from "
-        f"{accuracies[0]:.2%} to {accuracies[1]:.2%}: the encoder before it is kept. "
+        f"{was:.2%} to {now:.2%}: the encoder before it is kept. "
         "clustering.max_epochs=0 leaves the stage out."
     )
     return before
@@ -172,17 +179,16 @@ def _better(job: Job, after: Encoder) -> Encoder:
 
 def _probe_accuracy(job: Job, features: Features) -> float:
     """Mean validation accuracy of linear classifiers on the first label draws."""
-    labels, l2 = job.config.labels, job.config.probe.l2
+    labels = replace(job.config.labels, draws=JUDGING_DRAWS)
     assert features.val is not None
-    draws = range(labels.seed, labels.seed + JUDGING_DRAWS)
     accuracies = [
         fitted_accuracy(
             features.norm,
             features.train(job.splits.draw(labels.per_class, draw)),
             features.val,
-            l2,
+            job.config.probe.l2,
         )
-        for draw in draws
+        for draw in job.splits.draws(labels)
     ]
     return sum(accuracies) / len(accuracies)
 

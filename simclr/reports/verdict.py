@@ -30,16 +30,17 @@ def verdict(rows: Sequence[Row], pretrained: Container[str]) -> str:
     if not ours or not baselines:
         return ""
     best, baseline = ours[0], baselines[0]
-    found = summarise(_differences(methods[best], methods[baseline]))
-    points = f"{abs(found.mean) * 100:.1f} points"
+    seeds = [row.pretrain_seed for row in methods[best]]
+    found = summarise(_differences(methods[best], methods[baseline]), groups=seeds)
+    compared = f"{best} against {baseline}, the best baseline: {found.mean * 100:+.1f} points"
     if found.ci95 is not None:
         low, high = (100 * end for end in found.ci95)
-        points += f" (paired over {found.n} label draws, 95 % interval {low:+.1f} to {high:+.1f})"
-    if found.mean > 0:
-        sure = found.ci95 is not None and found.ci95[0] > 0
-        text = f"Pretraining paid: {best} beats {baseline}, the best baseline, by {points}."
-        return text if sure else f"{text} The interval includes zero: repeat it with more draws."
-    return f"Pretraining did not pay: {best} is {points} behind {baseline}. {ADVICE}"
+        compared += f" (paired by seed and label draw, 95 % interval {low:+.1f} to {high:+.1f})"
+    if found.mean <= 0:
+        return f"Pretraining did not pay. {compared}. {ADVICE}"
+    if found.ci95 is None or found.ci95[0] <= 0:
+        return f"Pretraining may have paid; more seeds or draws would tell. {compared}."
+    return f"Pretraining paid. {compared}."
 
 
 def _mean(rows: Sequence[Row]) -> float:

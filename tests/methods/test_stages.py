@@ -1,0 +1,33 @@
+"""The stages of pretraining: how long each is, and which encoder is kept."""
+
+from pathlib import Path
+
+import pytest
+from command_line import configured, do
+from safetensors.torch import load_file
+
+from simclr.methods.pretrain import stages
+
+
+@pytest.mark.parametrize(
+    ("images", "epochs"), [(55_000, (4, 2)), (20_000, (11, 6)), (500, (567, 400))]
+)
+def test_few_images_are_seen_more_often(images: int, epochs: tuple[int, int]) -> None:
+    """MNIST's 55 000 give the four and two epochs that they always had."""
+    assert tuple(stage.max_epochs for stage in stages(configured(), images)) == epochs
+
+
+def test_a_number_of_epochs_counts_where_it_is_given() -> None:
+    config = configured("trainer.max_epochs=3", "clustering.max_epochs=0")
+    assert [stage.max_epochs for stage in stages(config, 500)] == [3]
+
+
+def test_a_second_stage_that_does_harm_is_undone(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A learning rate of 0.3 destroys the encoder."""
+    folder = do(tmp_path / "run", "task=pretrain", "clustering.max_epochs=2", "clustering.lr=0.3")
+    before = load_file(folder / "checkpoints" / "before_clustering.safetensors")
+    kept = load_file(folder / "encoder.safetensors")
+    assert all(before[name].equal(kept[name]) for name in before)
+    assert "the encoder before it is kept" in capsys.readouterr().out
