@@ -123,7 +123,9 @@ def report(job: Job, found: Benchmark) -> str:
         table(found.rows),
         "",
         f"Pretraining took {sum(seconds) / len(seconds):.0f} s "
-        f"({sum(rates) / len(rates):.0f} views/s).",
+        f"({sum(rates) / len(rates):.0f} views/s)."
+        if sum(seconds)
+        else "No pretraining by this run.",
     ]
     passed = [when for one in found.pretrained if (when := _seconds_to_seed_accuracy(one))]
     if config.data.name == "mnist" and len(passed) == len(found.pretrained):
@@ -220,7 +222,7 @@ def _result(job: Job, results: Sequence[Result], pretrained: Sequence[Pretrained
     reached = [when for when in passed if when is not None]
     if len(reached) == len(passed):
         metrics["pretrain_seconds_to_0.9194"] = sum(reached) / len(reached)
-    first, timing = results[0], Timing(seconds, views / seconds)
+    first, timing = results[0], Timing(seconds, views / seconds if views else 0.0)
     return Result("benchmark", job.config.seed, metrics, first.labels, first.n_test, timing)
 
 

@@ -156,14 +156,17 @@ def _lists(config: Config) -> Iterator[str]:
 def _combinations(config: Config) -> Iterator[str]:
     weights = config.encoder.weights
     method = METHODS.get(config.task)
-    if weights is None and method and method.encoder == "pretrained":
+    given = weights is not None or config.encoder.pretrained
+    if not given and method and method.encoder == "pretrained":
         yield (
             f"encoder.weights=null: task={config.task} needs the encoder.safetensors "
             "that task=pretrain writes"
         )
     if weights is not None and method and method.encoder == "random":
         yield f"encoder.weights={weights}: must be null for task={config.task}, which draws its own"
-    for key in ("encoder.weights", "checkpoint"):
+    if config.trainer.max_epochs == 0 and method and method.trains:
+        yield f"trainer.max_epochs=0: must be at least 1 for task={config.task}"
+    for key in ("encoder.weights", "encoder.checkpoint", "checkpoint"):
         path = _get(config, key)
         if path not in (None, "auto" if key == "checkpoint" else None) and not Path(path).is_file():
             yield f"{key}={path}: no such file"
@@ -244,10 +247,17 @@ def _children(config: Config) -> int:
 
 
 def _timm(config: Config) -> Iterator[str]:
-    model = config.encoder.model
-    if config.encoder.name != "timm":
+    encoder = config.encoder
+    model, name = encoder.model, f"encoder.model={encoder.model}"
+    if encoder.checkpoint is not None and not encoder.pretrained:
+        yield f"encoder.checkpoint={encoder.checkpoint}: needs encoder.pretrained=true"
+    if not (encoder.checkpoint or "x.safetensors").endswith(".safetensors"):
+        yield f"encoder.checkpoint={encoder.checkpoint}: must be a .safetensors file"
+    if encoder.name != "timm":
         if model is not None:
-            yield f"encoder.model={model}: must be null for encoder.name={config.encoder.name}"
+            yield f"{name}: must be null for encoder.name={encoder.name}"
+        if encoder.pretrained:
+            yield f"encoder.pretrained=true: needs encoder=timm, not encoder.name={encoder.name}"
     elif not importlib.util.find_spec("timm"):
         yield "encoder.name=timm: needs the package timm: pip install -e '.[timm]'"
     else:
@@ -255,7 +265,9 @@ def _timm(config: Config) -> Iterator[str]:
 
         if model is None or not timm.is_model(model):
             near = ", ".join(get_close_matches(model or "", timm.list_models())) or "resnet10t, ..."
-            yield f"encoder.model={model}: timm has no such model; it has {near}"
+            yield f"{name}: timm has no such model; it has {near}"
+        elif "." in model and not encoder.pretrained:
+            yield f"{name}: {model.partition('.')[2]} names weights: add encoder.pretrained=true"
 
 
 def _gpu_is_there() -> bool:

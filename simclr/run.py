@@ -140,8 +140,9 @@ def _views_of(method: str, config: Config, splits: Splits) -> int:
 
 def _quieten() -> None:
     """Keep notices of Lightning and of the ONNX export about what is meant so off the terminal."""
-    for name in ("lightning.pytorch", "lightning.fabric", "onnxscript", "onnx_ir"):
+    for name in ("lightning.pytorch", "lightning.fabric", "onnxscript", "onnx_ir", "timm"):
         logging.getLogger(name).setLevel(logging.WARNING)
+    logging.getLogger("huggingface_hub").setLevel(logging.ERROR)  # it warns of every new try
     warnings.filterwarnings("ignore", ".*configure_optimizers.*returned `None`")
     warnings.filterwarnings("ignore", ".*does not have many workers")
     warnings.filterwarnings("ignore", ".*in eval mode")

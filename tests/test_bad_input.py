@@ -58,7 +58,8 @@ CONFIGURATION = {
     "loss.temperature=-0.5": ["loss.temperature=-0.5: must be at least 0.01"],
     "optimizer.lr=nan": ["optimizer.lr=nan: must be at least 0"],
     "optimizer.warmup=1.5": ["optimizer.warmup=1.5: must be at least 0 and below 1"],
-    "trainer.max_epochs=0": ["trainer.max_epochs=0: must be at least 1"],
+    "trainer.max_epochs=-1": ["trainer.max_epochs=-1: must be at least 0"],
+    "task=supervised trainer.max_epochs=0": ["trainer.max_epochs=0: must be at least 1 for task="],
     "seed=99999999999": ["seed=99999999999: must be between 0 and 2147483647"],
     "pretrain_seeds=[0,0]": ["pretrain_seeds=[0, 0]: must be null or different seeds"],
     "augment.rotation=400": ["augment.rotation=400: must be between 0 and 180"],
@@ -77,6 +78,10 @@ CONFIGURATION = {
     "task=finetune encoder.weights=no/w": ["encoder.weights=no/w: no such file"],
     "task=pretrain checkpoint=no/c": ["checkpoint=no/c: no such file"],
     "task=linear_eval checkpoint=text encoder.weights=text": ["checkpoint=text: must be null or"],
+    "encoder.pretrained=true": ["encoder.pretrained=true: needs encoder=timm"],
+    "encoder.checkpoint=text": [
+        *("encoder.checkpoint=text: needs encoder.pretrained=true", "must be a .safetensors file")
+    ],
     # where code could come from
     "--config-dir=.": ["--config-dir=.: configuration comes from conf/ and KEY=VALUE alone"],
     "--experimental-re=x": ["--experimental-re=x: configuration comes from conf/"],

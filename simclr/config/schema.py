@@ -59,6 +59,10 @@ class EncoderConfig:
     model: str | None = key(None, "timm: name of the model there")
     channels: list[int] = key([16, 32, 64, 128], "cnn, resnet: width of each stage", at_least=1)
     convs_per_stage: int = key(1, "cnn: convolutions of each stage", at_least=1)
+    pretrained: bool = key(False, "timm: begin with the weights published for the model")
+    checkpoint: str | None = key(
+        None, "timm: safetensors file with those weights; null: timm's cache, or a download"
+    )
     weights: str | None = key(None, "an encoder.safetensors to start from")
 
 
@@ -171,8 +175,8 @@ class TrainerConfig:
 
     max_epochs: int | None = key(
         None,
-        "length of the task's training; null: pretraining takes trainer.steps",
-        at_least=1,
+        "length of the task's training; null: pretraining takes trainer.steps; 0: no pretraining",
+        at_least=0,
     )
     steps: int = key(
         1_700, "pretraining: least number of steps, in whole epochs, of any data set", at_least=1

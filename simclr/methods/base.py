@@ -19,6 +19,7 @@ from simclr.evaluation.label_spreading import neighbour_graph
 from simclr.evaluation.probe import FeatureNorm
 from simclr.models.classifier import Classifier, extract_features, extract_layers
 from simclr.models.encoders import Encoder, build_encoder
+from simclr.models.pretrained import load_pretrained
 from simclr.models.weights import load_weights
 from simclr.reports.results import Labels
 from simclr.training.callbacks.checkpoints import Checkpoints
@@ -129,10 +130,14 @@ def new_encoder(job: Job) -> Encoder:
 
 
 def given_encoder(job: Job) -> Encoder:
-    """The encoder with the weights that `encoder.weights` names, or else with random ones."""
+    """The encoder with the weights that `encoder` asks for: of a file, published, or random."""
+    config = job.config.encoder
     encoder = new_encoder(job)
-    if job.config.encoder.weights is not None:
-        load_weights(encoder, job.config.encoder.weights)
+    if config.weights is not None:
+        load_weights(encoder, config.weights)
+    elif config.pretrained:
+        job.progress.say(f"Weights of {config.model}: {config.checkpoint or 'by timm'}")
+        load_pretrained(encoder, config, job.splits.shape[0])
     return encoder
 
 

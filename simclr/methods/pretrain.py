@@ -77,10 +77,12 @@ class Stage:
 
 
 def stages(config: Config, images: int) -> list[Stage]:
-    """The stages of a pretraining on so many images, in order."""
+    """The stages of a pretraining on so many images, in order; none if the first has no epochs."""
     batch = config.data.batch_size
     lr = scaled_lr(config.optimizer, batch)
     epochs = _epochs(config.trainer.max_epochs, config.trainer.steps, images, batch)
+    if not epochs:
+        return []
     first = Stage("pretraining", epochs, batch, lr, config.augment)
     second = config.clustering
     processes = world_size(config.trainer.devices, config.trainer.num_nodes)
@@ -117,9 +119,10 @@ def pretrain(job: Job) -> Pretrained:
         metrics = _train(job, stage, encoder, clock, probe, start)
         start = None
     metrics.pop("probe_accuracy", None)
-    measure_batch_norm(encoder, splits.unlabelled)
+    if todo:
+        measure_batch_norm(encoder, splits.unlabelled)
     features = Features(encoder, job)
-    if todo[-1].clustering:
+    if todo and todo[-1].clustering:
         features = _better(job, beside / BEFORE_CLUSTERING, features)
     encoder = features.encoder
     if is_first():
@@ -128,7 +131,8 @@ def pretrain(job: Job) -> Pretrained:
         metrics["val_accuracy"] = fitted_accuracy(
             features.norm, features.train(chosen), features.val, config.probe.l2
         )
-    timing = Timing(clock.seconds, count_views(config, len(splits.unlabelled)) / clock.seconds)
+    views = count_views(config, len(splits.unlabelled))
+    timing = Timing(clock.seconds, views / clock.seconds if views else 0.0)
     labels = labels_of(job, config.labels.seed)
     result = Result("pretrain", config.seed, metrics, labels, 0, timing)
     return Pretrained(encoder.eval(), features, result, probe[0].history if probe else [])

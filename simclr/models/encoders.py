@@ -2,6 +2,7 @@
 
 import pkgutil
 import re
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -116,18 +117,56 @@ def resnet(config: EncoderConfig, in_channels: int) -> Encoder:
 def timm_model(config: EncoderConfig, in_channels: int) -> Encoder:
     """The model of timm that `config.model` names, with random weights; nothing is fetched.
 
+    With `config.pretrained`, pixels are standardised as the published weights expect it, which
+    `simclr.models.pretrained.load_pretrained` brings.
+
     Raises:
         ValueError: if the name has a scheme or a slash, at which timm would ask a hub.
     """
+    network = timm_network(config, in_channels)
+    dim = getattr(network, "head_hidden_size", network.num_features)
+    inner = network.feature_info[-2]["module"]
+    if inner not in dict(network.named_modules()):  # a few families name parts they do not have
+        inner = None
+    if not config.pretrained:
+        return Encoder(network, dim, inner)
+    about = network.pretrained_cfg
+    standardise = Standardise(about["mean"], about["std"], in_channels)
+    return Encoder(nn.Sequential(standardise, network), dim, inner and f"1.{inner}")
+
+
+def timm_network(config: EncoderConfig, in_channels: int, **options: Any) -> Any:
+    """`timm.create_model` without the layer of classes; `options` are its own."""
     if not is_local_name(config.model or ""):
         raise ValueError(f"encoder.model={config.model!r}: timm itself has no model of that name")
     import timm
 
-    network: Any = timm.create_model(config.model or "", in_chans=in_channels, num_classes=0)
-    dim = getattr(network, "head_hidden_size", network.num_features)
-    inner = network.feature_info[-2]["module"]
-    known = dict(network.named_modules())  # a few families name parts that they do not have
-    return Encoder(network, dim, inner if inner in known else None)
+    return timm.create_model(config.model or "", in_chans=in_channels, num_classes=0, **options)
+
+
+class Standardise(nn.Module):
+    """Subtract a mean from pixels and divide them by an sd.
+
+    Args:
+        mean: of red, green and blue; their mean where images have other channels.
+        sd: likewise.
+        channels: C of the images.
+    """
+
+    mean: Tensor
+    sd: Tensor
+
+    def __init__(self, mean: Sequence[float], sd: Sequence[float], channels: int) -> None:
+        super().__init__()
+        for name, values in {"mean": mean, "sd": sd}.items():
+            numbers = torch.tensor(values)
+            if channels != len(numbers):
+                numbers = numbers.mean().expand(channels)
+            self.register_buffer(name, numbers.clone().view(-1, 1, 1))
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Images (B, C, H, W) to the same shape."""
+        return (images - self.mean) / self.sd
 
 
 def is_local_name(model: str) -> bool:

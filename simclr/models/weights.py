@@ -19,6 +19,7 @@ from simclr.files import parse_json, printable, write_whole
 from simclr.models.classifier import Classifier
 from simclr.models.encoders import Encoder, build_encoder, is_local_name
 
+PLACES = {"weights", "checkpoint"}  # keys that name files of the machine that trained
 SIDE = 1024  # pixels; larger images than a file may ask for
 
 
@@ -147,7 +148,7 @@ def _encoder_metadata(config: EncoderConfig, in_channels: int) -> dict[str, Any]
     architecture = {
         key: value
         for key, value in asdict(config).items()
-        if key != "weights" and value is not None
+        if key not in PLACES and value is not None
     }
     return {"encoder": architecture, "in_channels": in_channels}
 
@@ -167,7 +168,7 @@ class Description:
             ValueError: naming what is wrong.
         """
         said = metadata.get("encoder")
-        known = {field.name for field in fields(EncoderConfig)} - {"weights"}
+        known = {field.name for field in fields(EncoderConfig)} - PLACES
         if not isinstance(said, dict) or not said.keys() <= known:
             raise ValueError("the metadata describes no encoder")
         config = EncoderConfig(**said)
@@ -179,6 +180,8 @@ class Description:
             isinstance(config.model, str) and is_local_name(config.model)
         ):
             raise ValueError("encoder.model is not the name of a model that timm itself has")
+        if not isinstance(config.pretrained, bool):
+            raise ValueError("encoder.pretrained is neither true nor false")
         if not isinstance(config.channels, list) or not 2 <= len(config.channels) <= len(tensors):
             raise ValueError("encoder.channels is no list of as many widths as there are stages")
         for width in (*config.channels, in_channels):
