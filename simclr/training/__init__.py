@@ -7,6 +7,7 @@ Each is `module:function`, where the function is
 
 OPTIMIZERS = {
     "adamw": "simclr.training.optim:adamw",
+    "muon": "simclr.training.optim:muon",
     "sgd": "simclr.training.optim:sgd",
     "lars": "simclr.training.optim:lars",
 }

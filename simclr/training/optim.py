@@ -13,6 +13,7 @@ from torch.optim.lr_scheduler import LambdaLR
 from simclr.config.schema import OptimizerConfig
 from simclr.errors import SimclrError
 from simclr.training import OPTIMIZERS
+from simclr.training.muon import Muon
 
 
 def parameter_groups(modules: Iterable[tuple[nn.Module, float]]) -> list[dict[str, Any]]:
@@ -48,6 +49,11 @@ def build_optimizer(
 def adamw(config: OptimizerConfig, groups: list[dict[str, Any]]) -> Optimizer:
     """AdamW (Loshchilov and Hutter 2019)."""
     return torch.optim.AdamW(groups, weight_decay=config.weight_decay, fused=True)
+
+
+def muon(config: OptimizerConfig, groups: list[dict[str, Any]]) -> Optimizer:
+    """Muon for weights, Adam for biases and norms."""
+    return Muon(groups, momentum=config.momentum, weight_decay=config.weight_decay)
 
 
 def sgd(config: OptimizerConfig, groups: list[dict[str, Any]]) -> Optimizer:

@@ -3,7 +3,7 @@
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Any
 
 import lightning as L
 import torch
@@ -16,8 +16,7 @@ from simclr.launch.ranks import by_torchrun, in_slurm_shell, is_first, local_ran
 from simclr.models.sync_batchnorm import SyncBatchNormOnCPU
 from simclr.reports.tensorboard import FOLDER, Board
 from simclr.training.callbacks.checkpoints import AtomicCheckpointIO
-
-Precision = Literal["32-true", "bf16-mixed", "16-mixed"]
+from simclr.training.precision import resolve_precision
 
 _PLAIN: dict[str, Any] = {  # nothing that costs time unless asked for
     "enable_progress_bar": False,
@@ -25,19 +24,6 @@ _PLAIN: dict[str, Any] = {  # nothing that costs time unless asked for
     "use_distributed_sampler": False,
     "num_sanity_val_steps": 0,
 }
-
-
-def resolve_precision(precision: str, accelerator: str) -> Precision:
-    """`auto` becomes bf16-mixed where the processor computes in it natively, else 32-true."""
-    if precision != "auto":
-        return cast(Precision, precision)
-    on_gpu = torch.cuda.is_available() and accelerator != "cpu"
-    native = (
-        torch.cuda.is_bf16_supported(including_emulation=False)
-        if on_gpu
-        else torch.cpu._is_avx512_bf16_supported()
-    )
-    return "bf16-mixed" if native else "32-true"
 
 
 def build_logger(name: str, folder: Path, stage: str = "") -> Logger | bool:

@@ -27,7 +27,7 @@ def groups_of(optimizer: Optimizer) -> dict[int, dict[str, object]]:
     return {id(p): group for group in optimizer.param_groups for p in group["params"]}
 
 
-@pytest.mark.parametrize("algorithm", ["adamw", "sgd", "lars"])
+@pytest.mark.parametrize("algorithm", ["adamw", "muon", "sgd", "lars"])
 @pytest.mark.parametrize("name", ["cnn", "resnet18"])
 def test_every_trainable_parameter_is_in_exactly_one_group(name: str, algorithm: str) -> None:
     if algorithm == "lars":

@@ -7,13 +7,8 @@ import torch
 from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 
 from simclr.config.schema import Config, TrainerConfig
-from simclr.training.trainer import (
-    build_logger,
-    build_trainer,
-    decisions,
-    local_trainer,
-    resolve_precision,
-)
+from simclr.training.precision import resolve_precision
+from simclr.training.trainer import build_logger, build_trainer, decisions, local_trainer
 
 CPU = Config(trainer=TrainerConfig(accelerator="cpu", devices=1))
 
