@@ -52,7 +52,7 @@ def __dir__() -> list[str]:
 
 
 class _Package(ModuleType):
-    """Keeps `simclr.predict` the function, where the command of that name is imported, too."""
+    """Keep `simclr.predict` the function even after the command of that name was imported."""
 
     def __setattr__(self, name: str, value: object) -> None:
         if name not in _PLACES or not isinstance(value, ModuleType):

@@ -41,12 +41,12 @@ MAP_IMAGES = 1_000  # of those shown: t-SNE takes ever longer per image
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a task has come to.
+    """The outcome of a task.
 
     Attributes:
         result: for results.json.
-        text: to be read at the end; empty where the metrics say all.
-        drawings: what to draw once the result is on disk, if anything.
+        text: printed at the end; if it is empty, the metrics are printed instead.
+        drawings: makes the figures, once the result is on disk; None if there are none.
     """
 
     result: Result
@@ -61,8 +61,8 @@ class Benchmark:
     Attributes:
         results: one per trained classifier; the first is of linear_eval.
         pretrained: one per pretraining seed.
-        confusion: (true, predicted), of the first classifier on the test images.
-        seen: representations by the first encoder of the test images that figures show.
+        confusion: counts (true class, predicted class) of the first classifier on the test images.
+        seen: test images for the figures, as representations by the first encoder.
     """
 
     results: Sequence[Result]
@@ -140,7 +140,10 @@ def report(job: Job, found: Benchmark) -> str:
 
 
 def _pretrained(job: Job, ledger: Ledger) -> Pretrained:
-    """From the ledger, but where processes share the work they meet in the pretraining."""
+    """The pretraining of this seed: read from the ledger, or done now.
+
+    Several processes that share the work always do it, because they meet there.
+    """
     config = job.config
     done = ledger.find("pretrain", config.seed, config.labels.seed)
     if done is None or world_size(config.trainer.devices, config.trainer.num_nodes) > 1:
@@ -155,7 +158,10 @@ def _pretrained(job: Job, ledger: Ledger) -> Pretrained:
 def _classify(
     job: Job, pretrained: Pretrained, ledger: Ledger, first: Job | None = None
 ) -> list[Result]:
-    """Add to the ledger what it lacks; the job `first` keeps the first classifier."""
+    """Train every method on every draw that the ledger lacks.
+
+    The job `first`, if given, keeps the first linear classifier.
+    """
     config, features = job.config, pretrained.features
     random_features = Features(new_encoder(job), job)
     draws = job.splits.draws(config.labels)
@@ -177,7 +183,7 @@ def _classify(
 
 
 def _of_all_processes(own: list[Result], methods: Sequence[str]) -> list[Result]:
-    """In one order, however many processes there were."""
+    """The results of all processes, in the order of methods, seeds and draws."""
     parts = [own]
     if dist.is_initialized():
         parts *= dist.get_world_size()

@@ -1,4 +1,4 @@
-"""Settings of the views: how far each change may go."""
+"""Settings of the views: the strength of each augmentation."""
 
 from dataclasses import dataclass, fields, replace
 
@@ -79,7 +79,7 @@ class AugmentConfig:
 
 
 def milder(config: AugmentConfig, strength: float) -> AugmentConfig:
-    """The same changes, `strength` times as far from leaving the image alone (1: as they are).
+    """The same augmentation with `strength` times the effect; 0 is none, 1 leaves it as it is.
 
     Probabilities (`flip`, `grey`, `stroke`) stay: they say how often, not how far. The length of a
     stroke stays, too, because a shorter one no longer crosses a seven.

@@ -1,4 +1,4 @@
-"""How embeddings lie on the sphere: whether contrastive learning spreads them or they collapse."""
+"""Measures of how contrastive learning spreads embeddings, and whether they collapse."""
 
 import math
 
@@ -11,7 +11,7 @@ def alignment(z0: Tensor, z1: Tensor) -> Tensor:
     """Mean squared distance of the two views of an image, on the unit sphere.
 
     Wang & Isola 2020, "Understanding contrastive representation learning through alignment and
-    uniformity", with alpha = 2. From 0, the same place, to 4, opposite places.
+    uniformity", with alpha = 2. 0: the same place; 4: opposite places.
 
     Args:
         z0: (B, D), before normalisation.
@@ -55,14 +55,14 @@ def embedding_sd(z: Tensor) -> Tensor:
 
 
 def effective_rank(z: Tensor) -> Tensor:
-    """How many directions embeddings vary in: exp of the entropy of their singular values.
+    """Number of directions in which embeddings vary: exp of the entropy of their singular values.
 
     Roy & Vetterli 2007, "The effective rank", applied to representations by Garrido et al. 2023,
     "RankMe"; centred first, as in Jing et al. 2022, "Understanding dimensional collapse", so that a
     common mean does not count as a direction. From 1 (one direction, or none) to min(B - 1, D).
 
     Args:
-        z: (B, D), before normalisation, which is not done here.
+        z: (B, D), used as they are.
 
     Returns:
         A scalar, float32.

@@ -1,4 +1,4 @@
-"""Label spreading: a few labels reach all unlabelled images over the graph of their features."""
+"""Label propagation over the graph of nearest neighbours among features."""
 
 import numpy as np
 import torch
@@ -46,11 +46,11 @@ def neighbour_graph(features: Tensor, k: int) -> csr_array:
 def spread_labels(
     graph: csr_array, indices: Tensor, labels: Tensor, num_classes: int, alpha: float
 ) -> Tensor:
-    """Spread labels over a graph until they settle: (I - alpha S) Z = (1 - alpha) Y.
+    """Propagate labels over a graph to the fixed point: (I - alpha S) Z = (1 - alpha) Y.
 
     The limit of Z <- alpha S Z + (1 - alpha) Y (Zhou et al. 2004, "Learning with local and global
-    consistency"), by conjugate gradients, which reach it in far fewer steps than that iteration.
-    Every class is then given the same mass, for classes that are equally frequent (class mass
+    consistency"), solved by conjugate gradients, which need far fewer steps than that iteration.
+    Every class then gets the same total, as if all classes were equally frequent (class mass
     normalisation; Zhu et al. 2003, "Semi-supervised learning using Gaussian fields and harmonic
     functions").
 

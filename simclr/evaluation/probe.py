@@ -19,7 +19,7 @@ class FeatureNorm(nn.Module):
 
     Args:
         mean: (D,), of the unlabelled training features.
-        sd: (D,), likewise; in its place 1, or the mean if it is larger, where only rounding varies.
+        sd: (D,), likewise; for a feature that does not vary beyond rounding, 1 or its larger mean.
     """
 
     mean: Tensor
@@ -40,7 +40,7 @@ class FeatureNorm(nn.Module):
         return cls(mean, torch.where(varies, sd, mean.abs().clamp(min=1)))
 
     def forward(self, features: Tensor) -> Tensor:
-        """(B, D) to (B, D), rows of unit length, but for those of nothing but rounding."""
+        """(B, D) to (B, D), rows of unit length; rows that hold rounding alone stay short."""
         return F.normalize((features - self.mean) / self.sd, eps=_NOTHING)
 
 
@@ -92,7 +92,7 @@ def softmax_regression(
     )
 
     def objective() -> Tensor:
-        """With its gradient in closed form, which takes less time than autograd's."""
+        """The objective; its gradient in closed form is quicker than autograd's."""
         log_shares = F.linear(x, weight, bias).log_softmax(1)
         residual = (log_shares.exp() - targets) / len(x)
         weight.grad = residual.T @ x + l2 * weight
@@ -110,8 +110,8 @@ def fitted_accuracy(
 
     Args:
         norm: applied to both.
-        train: features (N, D) in the place of images.
-        scored: features (M, D), likewise.
+        train: labelled features (N, D).
+        scored: labelled features (M, D).
         l2: strength of the penalty on the weights.
     """
     features = norm(train.images)

@@ -1,4 +1,4 @@
-"""Memory of freed tensors stays with the process: the next training step needs as much again."""
+"""Keep the memory of freed tensors, because the next training step needs as much again."""
 
 import ctypes
 import sys
@@ -8,10 +8,10 @@ _MIB = 2**20
 
 
 def keep_freed_memory() -> None:
-    """Tell glibc not to hand large blocks back to the system, where there is glibc.
+    """Tell glibc, if it is there, not to return large blocks to the system.
 
-    By default it does so at every step, and the system clears the pages when it lends them again:
-    about a tenth of the processor time of a training step.
+    By default it returns them at every step, and the system clears the pages when it lends them
+    again. This costs about a tenth of the processor time of a training step.
     """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
     if mallopt is not None:

@@ -1,4 +1,4 @@
-"""What the command line may not say: where else configuration, and so code, would come from.
+"""Arguments that the command line refuses, because they could bring in code.
 
 Hydra takes configuration files from anywhere, a pickled one included, and calls what `_target_` in
 them names. Here configuration is conf/ and KEY=VALUE, and nothing in it names code.
@@ -20,7 +20,7 @@ HYDRA_KEYS = (  # a closing dot: and all below
 
 
 def refused(arguments: Sequence[str]) -> list[str]:
-    """A line for each argument that is not acceptable: what it is, and what is."""
+    """A line for each refused argument, with the reason and what is allowed instead."""
     groups = {path.name for path in CONF.iterdir() if path.is_dir()}
     return [line for argument in arguments for line in _problems(argument, groups)]
 

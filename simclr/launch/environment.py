@@ -1,4 +1,4 @@
-"""What a result may depend on beside its configuration."""
+"""The environment of a run, on which results depend beside the configuration."""
 
 import os
 import platform

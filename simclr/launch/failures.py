@@ -1,4 +1,4 @@
-"""error.txt, which a job of a sweep that failed leaves in its folder: what it was, and why."""
+"""error.txt: the command and the reason of a failed job of a sweep, in its folder."""
 
 import re
 import shlex
@@ -15,7 +15,7 @@ REPORT = "error.txt"
 
 
 def write_failure(folder: Path, overrides: Sequence[str], error: Exception) -> None:
-    """Leave the command of this job alone and the reason, with a traceback if it is a surprise.
+    """Write the command of this job and the reason, with a traceback if it is not a SimclrError.
 
     Beside the folder, as NAME.error.txt, where that belongs to another run.
     """

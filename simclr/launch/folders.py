@@ -1,4 +1,4 @@
-"""Output folders: what Hydra would do with them too early."""
+"""Output folders, which Hydra would make and write to too early."""
 
 from contextlib import suppress
 from pathlib import Path
@@ -13,12 +13,12 @@ _new: list[Path] = []
 
 
 def remember_new(folder: Path) -> None:
-    """Note which of a folder and those it is in are not there yet, before Hydra makes them."""
+    """Note which of a folder and its parents do not exist yet, before Hydra makes them."""
     _new.extend(path for path in (folder, *folder.parents) if not path.exists())
 
 
 def remove_empty() -> None:
-    """Remove those that are new and empty still: a refused command leaves nothing."""
+    """Remove the noted folders that are still empty, so that a refused command leaves nothing."""
     while _new:
         with suppress(OSError):
             _new.pop(0).rmdir()

@@ -1,4 +1,4 @@
-"""How much memory this process may use, by the machine and by the container that it is in."""
+"""The memory that this process may use, by its machine and its container."""
 
 import os
 from collections.abc import Iterator

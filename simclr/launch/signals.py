@@ -1,4 +1,4 @@
-"""The signals that ask a run to stop, and who hears them."""
+"""The signals that ask a run to stop."""
 
 import signal
 

@@ -11,8 +11,8 @@ def information_loss(p0: Tensor, p1: Tensor, *, gather: bool = False) -> Tensor:
     """Negative mutual information of the clusters of two views (Ji et al. 2019, eq. 3).
 
     With P the mean of ``p0_i p1_i^T`` over the batch, made symmetric, and c, c' the clusters of the
-    two views under P, it is ``H(c, c') - H(c) - H(c')``, in nats: 0 where one view says nothing
-    about the other, -ln K where views agree, and all clusters are certain and equally full.
+    two views under P, it is ``H(c, c') - H(c) - H(c')``, in nats: 0 if the views are independent,
+    -ln K if they agree, and all assignments are certain and all clusters equally full.
     Computed in float32 under any autocast; float64 stays float64.
 
     Args:

@@ -1,4 +1,4 @@
-"""The methods that turn labels into a classifier: this is the only list of them.
+"""The methods that train a classifier; this is the only list of them.
 
 Nothing heavy is imported here, so that the command line can check names before torch is loaded.
 """
@@ -21,7 +21,7 @@ class Method:
         summary: one line for `--help`.
         place: `module:function`, where the function is
             `(job: Job, features: Features, draw: int) -> Classified`.
-        encoder: whose features the function is given: those of a pretrained encoder, or of one with
+        encoder: whether the function gets the features of a pretrained encoder, or of one with
             random weights.
         trains: whether the method trains by gradient steps. Its length, batch size and learning
             rate are then the part of the configuration that has the method's name.

@@ -1,4 +1,4 @@
-"""Training of all weights of a classifier, as fine-tuning and self-training share it."""
+"""Training of all weights of a classifier: shared by fine-tuning and self-training."""
 
 import lightning as L
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
@@ -30,7 +30,7 @@ class AllWeights(Scored):
         log_every_n_steps: steps between two logged losses; the last step is logged, too.
 
     Attributes:
-        curves: names of what is logged.
+        curves: names of the logged metrics.
     """
 
     curves: tuple[str, ...] = ("loss",)
@@ -82,7 +82,10 @@ def train_all(
     max_epochs: int,
     draw: int,
 ) -> Classified:
-    """Train all weights of a classifier, and score it. A task of its own can be resumed."""
+    """Train all weights of a classifier, and score it.
+
+    The training can be resumed if the method is the task.
+    """
     config = job.config
     clock = Clock()
     alone = config.task == method

@@ -1,4 +1,4 @@
-"""What every method works with: the job, and the features of an encoder."""
+"""The job and the features of an encoder: every method works with these two."""
 
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
@@ -31,7 +31,7 @@ NORM_IMAGES = 10_000  # tell mean and sd of a feature to one per cent
 
 @dataclass(frozen=True)
 class Job:
-    """What every task works with: configuration, images, output folder and progress bar."""
+    """Configuration, images, output folder and progress bar of a task."""
 
     config: Config
     splits: Splits
@@ -42,7 +42,7 @@ class Job:
 class Features:
     """Representations by one frozen encoder, float32 (N, D), for all draws.
 
-    All but those of a label draw are computed when they are first asked for, and kept.
+    They are computed when they are first needed, and kept; only those of a label draw are not.
 
     Args:
         encoder: moved to the device that `job` trains on.
@@ -60,22 +60,22 @@ class Features:
 
     @cached_property
     def norm(self) -> FeatureNorm:
-        """With the statistics of unlabelled images, at most `NORM_IMAGES`, evenly spaced."""
+        """The norm, from the statistics of at most `NORM_IMAGES` unlabelled images."""
         unlabelled = self.splits.unlabelled
         apart = -(-len(unlabelled) // NORM_IMAGES)
         return FeatureNorm.of(extract_features(self.encoder, unlabelled[::apart]))
 
     @property
     def unlabelled(self) -> Tensor:
-        """Of all unlabelled images."""
+        """Representations of all unlabelled images."""
         return self._unlabelled[0]
 
     @property
     def graph(self) -> csr_array:
-        """Over all unlabelled images, with the nearest neighbours of each.
+        """The graph of nearest neighbours among all unlabelled images.
 
-        Near are images whose representations and inner features are alike: where the former takes a
-        few of one class for another, the latter still show the difference.
+        The distance counts both representations and inner features. Where the representations
+        confuse a few images of two classes, the inner features still tell them apart.
         """
         return self._unlabelled[1]
 
@@ -87,18 +87,18 @@ class Features:
         return representations, neighbour_graph(torch.cat(seen, dim=1), self.neighbours)
 
     def train(self, chosen: Tensor) -> LabelledImages:
-        """Of the images of a label draw, by their positions, with their labels."""
+        """Representations of the images at these positions of `train`, with their labels."""
         train = self.splits.train.select(chosen)
         return LabelledImages(extract_features(self.encoder, train.images), train.labels)
 
     @cached_property
     def val(self) -> LabelledImages | None:
-        """Of the validation images, with their labels."""
+        """Representations of the validation images, with their labels."""
         return self._of(self.splits.val)
 
     @cached_property
     def test(self) -> LabelledImages | None:
-        """Of the test images, with their labels."""
+        """Representations of the test images, with their labels."""
         return self._of(self.splits.test)
 
     def _of(self, part: LabelledImages | None) -> LabelledImages | None:
@@ -146,10 +146,10 @@ def checkpoints(job: Job) -> Checkpoints:
 
 
 def logged(trainer: L.Trainer) -> dict[str, float]:
-    """What a training logged last, before it was stopped and resumed if need be.
+    """The last value of every metric of a training, also of one that was stopped and resumed.
 
     Raises:
-        SimclrError: if it is not finite.
+        SimclrError: if one is not finite.
     """
     metrics = {name: float(value) for name, value in trainer.callback_metrics.items()}
     for callback in trainer.checkpoint_callbacks:
@@ -171,8 +171,8 @@ def labels_of(job: Job, seed: int) -> Labels:
 def settings_of(config: Config, method: str) -> FineTuneConfig | SelfTrainConfig:
     """Length, batch size and learning rate of a method that trains.
 
-    They are the part of the configuration with the method's name. Where the method is the task, it
-    obeys the common keys like any other task.
+    They come from the part of the configuration with the method's name. If the method is the task,
+    the common keys (`trainer.max_epochs`, `data.batch_size`, `optimizer.lr`) replace them.
     """
     own: FineTuneConfig | SelfTrainConfig = getattr(config, method)
     if config.task != method:

@@ -1,4 +1,4 @@
-"""The second stage of pretraining: clusters beside contrasts (Ji et al. 2019, arXiv:1807.06653)."""
+"""The second stage of pretraining: SimCLR and clustering (Ji et al. 2019, arXiv:1807.06653)."""
 
 from typing import Any
 
@@ -12,7 +12,7 @@ from simclr.methods.simclr import SimCLR
 
 
 class Clustering(SimCLR):
-    """SimCLR, and linear heads that assign both views of an image to the same cluster.
+    """SimCLR with linear heads that assign both views of an image to the same cluster.
 
     Each head maximises the mutual information between the clusters of the two views.
 
@@ -27,7 +27,7 @@ class Clustering(SimCLR):
         self.cluster_heads = nn.Linear(self.encoder.dim, sum(clustering.heads))
 
     def training_step(self, views: tuple[Tensor, Tensor], batch_idx: int) -> dict[str, Tensor]:
-        """The loss, and for callbacks the projections of both views, (2B, D)."""
+        """The loss, and the projections of both views (2B, D), which callbacks look at."""
         representations = self.encoder(torch.cat(views))
         loss, projections, metrics = self.contrast(representations)
         information = self.information(self.cluster_heads(representations))

@@ -45,7 +45,7 @@ class LinearEval(Scored):
         self.classifier.fit_linear(features, labels, self.l2)
 
     def configure_optimizers(self) -> None:
-        """None: the training step is a solver of its own."""
+        """No optimiser: the training step solves the problem."""
 
 
 def linear_eval(job: Job, features: Features, draw: int) -> Classified:
@@ -54,12 +54,12 @@ def linear_eval(job: Job, features: Features, draw: int) -> Classified:
 
 
 def random_encoder(job: Job, features: Features, draw: int) -> Classified:
-    """The same for features of an encoder with random weights."""
+    """Linear evaluation of an encoder with random weights."""
     return _on_draw("random_encoder", job, features, draw)
 
 
 def pixels(job: Job, features: Features, draw: int) -> Classified:
-    """The same for the pixels themselves; `features` are not used."""
+    """Linear evaluation of the pixels themselves; `features` are not used."""
     flat = Encoder(nn.Flatten(), math.prod(job.splits.shape))
     return _on_draw("pixels", job, Features(flat, job), draw)
 
@@ -73,7 +73,7 @@ def fit_frozen(
     draw: int,
     clock: Clock,
 ) -> Classified:
-    """Fit `module` to `train`, which has features in the place of images, and score it."""
+    """Fit `module` to the labelled features `train`, and score it."""
     data = LabelledDataModule(train, features.val, features.test, batch_size=len(train.labels))
     trainer = local_trainer(job.config, clock, job.progress)
     return fit_and_score(method, job, trainer, module, data, clock, draw)

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import lightning as L
+import torch
 
 from simclr.config.augment import AugmentConfig, milder
 from simclr.config.schema import ClusteringConfig, Config
@@ -39,6 +40,7 @@ from simclr.training.callbacks.monitors import Monitors
 from simclr.training.callbacks.pictures import Pictures
 from simclr.training.callbacks.stopping import StopSignals
 from simclr.training.optim import scaled_lr
+from simclr.training.pace import expected_seconds, in_words
 from simclr.training.resume import is_of_clustering, starting_point
 from simclr.training.trainer import build_logger, build_trainer, decisions
 from simclr.views import build_views
@@ -95,7 +97,7 @@ def stages(config: Config, images: int) -> list[Stage]:
 
 
 def _epochs(chosen: int | None, steps: int, images: int, batch: int) -> int:
-    """As many as were chosen, or else as many as it takes to make so many steps."""
+    """The chosen number of epochs, or else the least number that makes `steps` steps."""
     return -(-steps // max(1, images // batch)) if chosen is None else chosen
 
 
@@ -139,7 +141,7 @@ def pretrain(job: Job) -> Pretrained:
 
 
 def count_views(config: Config, images: int) -> int:
-    """How many views a pretraining on so many images puts through the encoder."""
+    """Views that pass the encoder in a pretraining on `images` images."""
     return sum(
         2 * stage.max_epochs * (images // stage.batch_size) * stage.batch_size
         for stage in stages(config, images)
@@ -147,7 +149,7 @@ def count_views(config: Config, images: int) -> int:
 
 
 def _save_before_clustering(job: Job, encoder: Encoder) -> None:
-    """Keep the encoder of the first stage until the second stage is over, if it can be judged."""
+    """Save the encoder of the first stage, if validation images can judge the second stage."""
     if is_first() and job.splits.val is not None:
         before = deepcopy(encoder)
         measure_batch_norm(before, job.splits.unlabelled)
@@ -163,8 +165,8 @@ def _better(job: Job, path: Path, after: Features) -> Features:
     Without validation images, the encoder after the second stage is kept.
 
     Args:
-        job: whose images.
-        path: the encoder before the second stage.
+        job: the job.
+        path: file of the encoder before the second stage.
         after: features of the encoder after it.
     """
     if job.splits.val is None or not path.exists():
@@ -205,10 +207,10 @@ def _train(
     probe: list[LinearProbe],
     start: Path | None,
 ) -> dict[str, float]:
-    """Train the encoder in place, from a checkpoint of this stage if there is one.
+    """Train the encoder in place, from the checkpoint `start` of this stage if there is one.
 
     Returns:
-        The metrics that were logged last.
+        The last value of every metric.
     """
     config, splits = job.config, job.splits
     if stage.clustering:
@@ -260,8 +262,12 @@ def _train(
     )
     if not stage.clustering:
         job.progress.say(decisions(trainer))
+    side = [round(pixels * stage.augment.size) for pixels in splits.shape[1:]]
+    view = torch.Size([splits.shape[0], *side])
+    seconds = expected_seconds(trainer, encoder, view, steps * views_per_step)
     job.progress.say(
-        f"{stage.name}: {len(splits.unlabelled)} images, {stage.max_epochs} epochs, {steps} steps"
+        f"{stage.name}: {len(splits.unlabelled)} images, {stage.max_epochs} epochs, {steps} steps, "
+        f"{in_words(seconds, config.encoder.name)}"
     )
     with job.progress.stage(f"{stage.name}, seed {config.seed}", views_per_step):
         trainer.fit(module, data, ckpt_path=start, weights_only=True)
@@ -269,7 +275,7 @@ def _train(
 
 
 def _probe(job: Job, encoder: Encoder, labelled: LabelledImages, clock: Clock) -> list[LinearProbe]:
-    """The probe during pretraining, if there are validation images and it is wanted."""
+    """The probe during pretraining; none without validation images, or where it is turned off."""
     config, splits = job.config.probe, job.splits
     if splits.val is None or not config.every_steps:
         return []

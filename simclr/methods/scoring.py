@@ -1,4 +1,4 @@
-"""How a classifier is scored: the same for every method."""
+"""Scoring of a classifier, the same for every method."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,7 +34,7 @@ class Classified:
 
 
 class Scored(L.LightningModule):
-    """A classifier that can be validated and tested; methods add how it is trained.
+    """A classifier with validation and test; each method adds its training step.
 
     Args:
         classifier: encoder and linear layer.
@@ -79,11 +79,11 @@ def fit_and_score(
 
     Args:
         method: its name, for the result.
-        job: whose images and folder.
-        trainer: already has its callbacks, `clock` among them.
-        module: classifier, and how it is trained.
+        job: the job.
+        trainer: with all its callbacks, `clock` among them.
+        module: the classifier with its training step.
         data: training, validation and test images.
-        clock: of the seconds of training.
+        clock: measures the seconds of training.
         draw: the label seed.
         start: a checkpoint to go on from.
     """

@@ -60,7 +60,7 @@ class SelfTrain(AllWeights):
         return loss
 
     def finish(self, job: Job) -> None:
-        """Batch norm ends with the statistics of whole images, not of their views."""
+        """Give batch norm the statistics of whole images instead of their views."""
         measure_batch_norm(self.classifier.encoder, job.splits.unlabelled)
 
 
@@ -68,7 +68,8 @@ def self_train(job: Job, features: Features, draw: int) -> Classified:
     """Train a copy of a pretrained encoder on all unlabelled and the labelled images, and score it.
 
     Training starts at the classifier of `label_spread`. Each step sees unlabelled images and all
-    labelled ones. The propagated labels are not targets: the network would memorise wrong ones.
+    labelled ones. The propagated labels are not targets, because the network would memorise the
+    wrong ones.
     """
     config, splits = job.config, job.splits
     settings = settings_of(config, "self_train")

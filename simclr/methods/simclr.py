@@ -18,7 +18,7 @@ class SimCLR(L.LightningModule):
     """Pull two views of an image together, and push all other images of the batch away.
 
     Args:
-        encoder: the network that is kept.
+        encoder: the network that pretraining is for.
         head: the projection head, discarded after pretraining.
         loss: temperature and variant.
         optimizer: algorithm, learning rate and schedule.
@@ -49,7 +49,7 @@ class SimCLR(L.LightningModule):
         return representations
 
     def training_step(self, views: tuple[Tensor, Tensor], batch_idx: int) -> dict[str, Tensor]:
-        """The loss, and for callbacks the projections of both views, (2B, D)."""
+        """The loss, and the projections of both views (2B, D), which callbacks look at."""
         loss, projections, metrics = self.contrast(self.encoder(torch.cat(views)))
         self.log_training(loss, metrics)
         return {"loss": loss, "projections": projections.detach()}
@@ -61,7 +61,7 @@ class SimCLR(L.LightningModule):
             representations: (2B, D), the views of image i in rows i and B + i.
 
         Returns:
-            The loss, the projections (2B, D'), and the contrastive accuracy if it is to be logged.
+            The loss, the projections (2B, D'), and the contrastive accuracy in steps that log it.
         """
         projections = self.head(representations)
         z0, z1 = projections.chunk(2)
@@ -72,7 +72,7 @@ class SimCLR(L.LightningModule):
         return loss, projections, {"contrastive_accuracy": accuracy}
 
     def log_training(self, loss: Tensor, metrics: dict[str, Tensor]) -> None:
-        """Log every `log_every_n_steps` steps, because logging takes time, and at the last."""
+        """Log every `log_every_n_steps` steps, because logging takes time, and at the last step."""
         if self._is_to_log():
             self.log_dict({"loss": loss.detach(), **metrics}, sync_dist=True, logger=False)
 

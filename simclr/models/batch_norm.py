@@ -1,4 +1,4 @@
-"""Batch norm's statistics, for the images that a frozen encoder is going to see."""
+"""The statistics of batch norm, measured on whole images."""
 
 import torch
 from torch.optim.swa_utils import update_bn
@@ -11,14 +11,14 @@ SAMPLE = 10_000  # images tell mean and variance to one per cent
 
 
 def measure_batch_norm(encoder: Encoder, images: Images) -> None:
-    """Replace the statistics that views left by those of the images themselves.
+    """Replace batch norm's statistics, which come from views, by those of whole images.
 
     Li et al. 2017, "Revisiting batch normalization for practical domain adaptation": here views
     are the source and whole images the target. An encoder without batch norm stays as it is.
 
     Args:
         encoder: changed in place; its weights, mode and device stay.
-        images: uint8 (N, C, H, W), unlabelled; at most `SAMPLE` are looked at, always the same.
+        images: uint8 (N, C, H, W), unlabelled; at most `SAMPLE` are used, evenly spaced.
     """
     order = torch.randperm(len(images), generator=torch.Generator().manual_seed(0))[:SAMPLE]
     device = next(encoder.parameters()).device

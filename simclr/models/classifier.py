@@ -1,4 +1,4 @@
-"""Encoder and linear layer: what classification trains and a user takes away."""
+"""The classifier: an encoder, and a linear layer on its representations."""
 
 import torch
 import torch.nn.functional as F
@@ -48,7 +48,7 @@ def extract_features(encoder: Encoder, images: Images, batch_size: int = EVAL_BA
     The encoder's mode is restored afterwards; its weights and statistics are not touched.
 
     Raises:
-        SimclrError: if they are not finite, for no score may be computed from them.
+        SimclrError: if one is not finite.
     """
     training = encoder.training
     encoder.eval()
@@ -67,7 +67,7 @@ def extract_features(encoder: Encoder, images: Images, batch_size: int = EVAL_BA
 
 
 def extract_layers(encoder: Encoder, images: Images) -> list[Tensor]:
-    """Representations, and before them the encoder's inner features if it has a map of them.
+    """The encoder's inner features, if it has a map of them, and its representations.
 
     Args:
         encoder: its mode, weights and statistics stay as they are.

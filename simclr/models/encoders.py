@@ -14,13 +14,13 @@ from simclr.models import ENCODERS
 
 
 class Encoder(nn.Module):
-    """A backbone that says how wide its representation is.
+    """A backbone and the width of its representation.
 
     Args:
         backbone: maps float images (B, C, H, W) in [0, 1] to (B, dim).
         dim: width of the representation.
-        inner: name of the part of `backbone` whose output the last stage makes the representation
-            of, a feature map; None if there is no such part.
+        inner: name of the part of `backbone` whose output is the feature map before the last stage;
+            None if there is no such part.
     """
 
     def __init__(self, backbone: nn.Module, dim: int, inner: str | None = None) -> None:
@@ -55,7 +55,7 @@ def _conv(
     padding: int | None = None,
     pool: bool = False,
 ) -> nn.Sequential:
-    """Pooling comes first, so that norm and ReLU have a quarter of the pixels to pass over."""
+    """Convolution, pooling, norm and ReLU; pooling first saves norm and ReLU three quarters."""
     padding = kernel // 2 if padding is None else padding
     return nn.Sequential(
         nn.Conv2d(in_channels, out_channels, kernel, stride, padding, bias=False),
@@ -68,8 +68,8 @@ def _conv(
 def cnn(config: EncoderConfig, in_channels: int) -> Encoder:
     """A strided 5x5 stem, stages that halve the image, and one convolution of the last 3x3 grid.
 
-    Images of 28x28 pixels leave just that grid; others are brought to it. The last convolution sees
-    where a stroke is, which a mean over positions would hide.
+    Images of 28x28 pixels lead to a 3x3 grid; other sizes are pooled to it. The last convolution
+    sees where a stroke is, which a mean over positions would hide.
     """
     first, *stages, last = config.channels
     layers: list[nn.Module] = [_conv(in_channels, first, kernel=5, stride=2)]
@@ -102,7 +102,7 @@ def resnet(config: EncoderConfig, in_channels: int) -> Encoder:
     """A small residual network for photos of 28 to 128 pixels, quick enough for a CPU.
 
     A 3x3 stem and each stage halve the image; a stage is a convolution and one residual block. The
-    representation is the mean over positions, which any size of image has.
+    representation is the mean over positions, so that images may have any size.
     """
     first, *widths = config.channels
     layers: list[nn.Module] = [_conv(in_channels, first, pool=True)]
@@ -115,10 +115,10 @@ def resnet(config: EncoderConfig, in_channels: int) -> Encoder:
 
 
 def timm_model(config: EncoderConfig, in_channels: int) -> Encoder:
-    """The model of timm that `config.model` names, with random weights; nothing is fetched.
+    """The model of timm that `config.model` names, with random weights; nothing is downloaded.
 
-    With `config.pretrained`, pixels are standardised as the published weights expect it, which
-    `simclr.models.pretrained.load_pretrained` brings.
+    With `config.pretrained`, pixels are standardised as the published weights expect it;
+    `simclr.models.pretrained.load_pretrained` loads these weights.
 
     Raises:
         ValueError: if the name has a scheme or a slash, at which timm would ask a hub.
@@ -136,7 +136,7 @@ def timm_model(config: EncoderConfig, in_channels: int) -> Encoder:
 
 
 def timm_network(config: EncoderConfig, in_channels: int, **options: Any) -> Any:
-    """`timm.create_model` without the layer of classes; `options` are its own."""
+    """`timm.create_model` without the classification layer; `options` are passed on."""
     if not is_local_name(config.model or ""):
         raise ValueError(f"encoder.model={config.model!r}: timm itself has no model of that name")
     import timm
@@ -170,7 +170,7 @@ class Standardise(nn.Module):
 
 
 def is_local_name(model: str) -> bool:
-    """Whether it can name a model of timm itself, and not one of a hub or a folder."""
+    """Whether the name can be one of timm's own models, not of a hub or a folder."""
     return re.fullmatch(r"[A-Za-z0-9_.-]+", model) is not None
 
 

@@ -1,4 +1,4 @@
-"""Published weights of timm's models: from timm's cache, from where timm finds them, or a file."""
+"""Published weights of timm's models, from timm's cache, its hub or a local file."""
 
 from typing import Any
 
@@ -8,13 +8,13 @@ from simclr.models.encoders import Encoder, timm_network
 
 
 def load_pretrained(encoder: Encoder, config: EncoderConfig, in_channels: int) -> None:
-    """Give an encoder of `encoder.pretrained=true` the weights that were published for its model.
+    """Load the published weights of a timm model into its encoder (`encoder.pretrained=true`).
 
     A first layer for three channels is adapted to `in_channels` by timm.
 
     Args:
-        encoder: what `build_encoder` made of `config`.
-        config: names the model, and perhaps the file with the weights (safetensors).
+        encoder: from `build_encoder(config, in_channels)`.
+        config: the name of the model, and perhaps a file with the weights (safetensors).
         in_channels: of the images.
 
     Raises:

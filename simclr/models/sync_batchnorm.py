@@ -12,7 +12,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 
 class SyncBatchNormOnCPU(LayerSync):
-    """What `sync_batchnorm=True` does to a model in a Lightning Trainer, for the CPU."""
+    """Lightning's `sync_batchnorm=True`, for the CPU."""
 
     def apply(self, model: nn.Module) -> nn.Module:
         for norm in _norms(model):

@@ -1,4 +1,4 @@
-"""Which numbers to compute with."""
+"""The precision of a training."""
 
 from typing import Literal, cast
 

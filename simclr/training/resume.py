@@ -1,4 +1,4 @@
-"""Going on with a run that was stopped, and leaving alone one that was not."""
+"""Resuming a stopped run, and keeping other runs out of its folder."""
 
 import shutil
 from collections.abc import Iterator, Mapping
@@ -27,7 +27,7 @@ MAY_CHANGE = BOOKKEEPING | {  # between a stop and going on
 
 @contextmanager
 def claimed(folder: Path, resuming: bool) -> Iterator[None]:
-    """Keep other runs out of an output folder; leave nothing in it if nothing was begun.
+    """Keep other runs out of an output folder; remove it again if the run did not begin.
 
     Raises:
         SimclrError: if it cannot be written to, another run is at work in it, or, unless resuming,

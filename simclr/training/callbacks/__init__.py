@@ -1,1 +1,1 @@
-"""What happens beside training: timing, probing, progress."""
+"""Lightning callbacks: timing, probes, progress, checkpoints, signals."""

@@ -1,4 +1,4 @@
-"""How long training takes, without what only watches it."""
+"""The time of training, without probes and pictures."""
 
 import time
 from collections.abc import Iterator
@@ -18,7 +18,7 @@ class Clock(L.Callback):
 
     @property
     def seconds(self) -> float:
-        """What the clock shows, running or not."""
+        """Seconds so far."""
         if self._running_since is None:
             return self._stopped_at
         return self._stopped_at + time.perf_counter() - self._running_since
@@ -31,7 +31,7 @@ class Clock(L.Callback):
 
     @contextmanager
     def paused(self) -> Iterator[None]:
-        """Stop the clock for a while, after the device has done what was asked of it."""
+        """Stop the clock for a while, once the device has finished its work."""
         self._stop()
         try:
             yield
@@ -40,7 +40,7 @@ class Clock(L.Callback):
 
     @contextmanager
     def running(self) -> Iterator[None]:
-        """Count what happens beside training, too."""
+        """Count work outside of training, too."""
         self._running_since = time.perf_counter()
         yield
         self._stop()

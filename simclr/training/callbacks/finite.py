@@ -1,4 +1,4 @@
-"""A training whose loss is no number any more is over."""
+"""Stop a training whose loss is not finite."""
 
 from typing import Any
 

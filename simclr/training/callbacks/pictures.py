@@ -1,4 +1,4 @@
-"""Pictures for TensorBoard: what the encoder is trained with, and what it makes of images."""
+"""Pictures for TensorBoard: pairs of views, nearest neighbours and the embedding projector."""
 
 from typing import TYPE_CHECKING
 

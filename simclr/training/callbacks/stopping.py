@@ -1,4 +1,4 @@
-"""Told to stop, training finishes the step it is in."""
+"""Signals stop a training between two steps."""
 
 import os
 import signal
@@ -15,9 +15,9 @@ ASK_EVERY = 10  # steps, where an answer makes processes or a GPU wait for each 
 
 
 class Stopped(SystemExit):
-    """Training was told to stop, and has: the status is 128 and the signal, as 143 for SIGTERM.
+    """A signal stopped the training; the exit status is 128 + the signal, as 143 for SIGTERM.
 
-    Raised between two steps, when everything about the training is in a state to go on from.
+    Raised between two steps, where the training can be resumed from.
     """
 
     def __init__(self, signum: int) -> None:
@@ -74,7 +74,7 @@ class StopSignals(L.Callback):
 
 
 def requeue(stopped: Stopped) -> None:
-    """Put the SLURM job back into its queue if that is what the signal asked for.
+    """Put the SLURM job back into its queue if the signal was SIGUSR1.
 
     To be called when the checkpoint is written: it ends the job.
     """
@@ -83,7 +83,7 @@ def requeue(stopped: Stopped) -> None:
 
 
 def agreed(trainer: L.Trainer, wanted: bool) -> bool:
-    """Whether any process of a training wants something, the same answer in all of them.
+    """Whether `wanted` is true in any process of the training; all get the same answer.
 
     Several processes are asked only every few steps, because the devices wait for each other.
     """

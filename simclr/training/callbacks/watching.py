@@ -1,4 +1,4 @@
-"""Callbacks that only watch a training, and so may fail without ending it."""
+"""Callbacks that only watch a training; their failure must not end it."""
 
 import logging
 from collections.abc import Callable
@@ -11,7 +11,7 @@ logger = logging.getLogger(__name__)
 
 
 def watching(hook: Callable[..., None]) -> Callable[..., None]:
-    """Make the hook of a callback harmless: its first failure is a warning, and its last look."""
+    """Turn the first failure of a callback's hook into a warning, and do not call it again."""
 
     @wraps(hook)
     def look(self: Any, *arguments: Any) -> None:
