@@ -47,7 +47,7 @@ CONFIGURATION = {
     "task=train": ["'task/train'", "benchmark", "pretrain", "linear_eval", "supervised"],
     "data=null": ["data=null: must be the name of a file in conf/data/"],
     "encoder=18": ["encoder=18: must be the name of a file in conf/encoder/"],
-    "optimizer.name=adam": ["optimizer.name=adam: must be one of adamw, sgd, lars"],
+    "optimizer.name=adam": ["optimizer.name=adam: must be one of adamw, muon, sgd, lars"],
     "encoder.name=vit": ["encoder.name=vit: must be one of cnn, resnet, resnet18"],
     "loss.name=triplet": ["loss.name=triplet: must be one of nt_xent, dcl"],
     "trainer.precision=fp8": ["trainer.precision=fp8: must be one of auto, 32-true, bf16-mixed"],

@@ -175,7 +175,7 @@ class TrainerConfig:
 
     max_epochs: int | None = key(
         None,
-        "length of the task's training; null: pretraining takes trainer.steps; 0: no pretraining",
+        "length of training; null: trainer.steps for pretraining; 0: no pretraining",
         at_least=0,
     )
     steps: int = key(

@@ -148,7 +148,7 @@ def _encoder_metadata(config: EncoderConfig, in_channels: int) -> dict[str, Any]
     architecture = {
         key: value
         for key, value in asdict(config).items()
-        if key not in PLACES and value is not None
+        if key not in PLACES and value is not None and value is not False
     }
     return {"encoder": architecture, "in_channels": in_channels}
 

@@ -88,10 +88,10 @@ def test_results_of_a_classifier(
 
 
 def test_finetuning_starts_at_the_linear_classifier(pretrained: Path, tmp_path: Path) -> None:
-    weights = given(pretrained)
-    linear = metrics(do(tmp_path / "linear", "task=linear_eval", weights))
+    given_weights = (given(pretrained), "trainer.precision=32-true")
+    linear = metrics(do(tmp_path / "linear", "task=linear_eval", *given_weights))
     still = ("optimizer.lr=0", "finetune.encoder_lr=0")
-    unmoved = metrics(do(tmp_path / "finetune", "task=finetune", weights, *still))
+    unmoved = metrics(do(tmp_path / "finetune", "task=finetune", *given_weights, *still))
     for name in ("val_accuracy", "test_accuracy"):
         assert unmoved[name] == linear[name]
 
