@@ -124,7 +124,7 @@ class OptimizerConfig:
 class ProbeConfig:
     """The linear classifier on frozen features."""
 
-    l2: float = key(3e-3, "strength of the L2 penalty", at_least=0)
+    l2: float = key(3e-3, "L2 penalty for up to 100 labels; n labels: 100 / n of it", at_least=0)
     every_steps: int = key(100, "steps between two probes in pretraining; 0: none", at_least=0)
     images: int = key(400, "validation images of a probe in pretraining", at_least=1)
 

@@ -8,6 +8,8 @@ from torch import Tensor, nn
 
 from simclr.data.images import LabelledImages
 
+FEW_LABELS = 100
+
 logger = logging.getLogger(__name__)
 
 _ROUNDING = 1e-5  # of a feature's mean: float32 sums of images' pixels differ by so much, or less
@@ -101,6 +103,15 @@ def softmax_regression(
 
     optimizer.step(objective)
     return weight.to(features.dtype), bias.to(features.dtype)
+
+
+def penalty(l2: float, labels: int) -> float:
+    """The L2 penalty for so many labels, if `l2` is right for up to `FEW_LABELS`.
+
+    Beyond those it falls as 1 / labels. Summed over all labels, the cross-entropy then stands
+    against the same Gaussian prior on the weights, however many labels there are.
+    """
+    return l2 * min(1, FEW_LABELS / labels)
 
 
 def fitted_accuracy(

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from simclr.config.augment import milder
 from simclr.config.schema import FineTuneConfig, OptimizerConfig
 from simclr.data.datamodule import LabelledDataModule
+from simclr.evaluation.probe import penalty
 from simclr.methods.all_weights import AllWeights, train_all
 from simclr.methods.base import Features, Job, new_encoder, settings_of
 from simclr.methods.scoring import Classified
@@ -68,7 +69,8 @@ def finetune(job: Job, features: Features, draw: int) -> Classified:
     """
     train = features.train(job.splits.draw(job.config.labels.per_class, draw))
     start = features.classifier(deepcopy(features.encoder))
-    start.fit_linear(train.images, train.labels, job.config.probe.l2)
+    l2 = penalty(job.config.probe.l2, len(train.labels))
+    start.fit_linear(train.images, train.labels, l2)
     return _train("finetune", job, start, draw, keep_statistics=True)
 
 

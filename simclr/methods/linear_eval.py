@@ -6,6 +6,7 @@ from torch import Tensor, nn
 
 from simclr.data.datamodule import LabelledDataModule
 from simclr.data.images import LabelledImages
+from simclr.evaluation.probe import penalty
 from simclr.methods.base import Features, Job
 from simclr.methods.scoring import Classified, Scored, fit_and_score
 from simclr.models.classifier import Classifier
@@ -81,6 +82,6 @@ def fit_frozen(
 
 def _on_draw(method: str, job: Job, features: Features, draw: int) -> Classified:
     train = features.train(job.splits.draw(job.config.labels.per_class, draw))
-    module = LinearEval(features.classifier(), job.config.probe.l2)
+    module = LinearEval(features.classifier(), penalty(job.config.probe.l2, len(train.labels)))
     with job.progress.stage(f"{method}, draw {draw}"):
         return fit_frozen(method, job, features, module, train, draw, Clock())

@@ -13,7 +13,7 @@ from simclr.config.augment import AugmentConfig, milder
 from simclr.config.schema import ClusteringConfig, Config
 from simclr.data.datamodule import ContrastiveDataModule
 from simclr.data.images import LabelledImages
-from simclr.evaluation.probe import fitted_accuracy
+from simclr.evaluation.probe import fitted_accuracy, penalty
 from simclr.launch.ranks import is_first, world_size
 from simclr.methods.base import (
     Features,
@@ -106,6 +106,7 @@ def pretrain(job: Job) -> Pretrained:
     config, splits = job.config, job.splits
     encoder = given_encoder(job)
     chosen = splits.draw(config.labels.per_class, config.labels.seed)
+    l2 = penalty(config.probe.l2, len(chosen))
     clock = Clock()
     probe = _probe(job, encoder, splits.train.select(chosen), clock)
     todo = stages(config, len(splits.unlabelled))
@@ -131,7 +132,7 @@ def pretrain(job: Job) -> Pretrained:
         save_encoder(job.folder / "encoder.safetensors", encoder, config.encoder, splits.shape[0])
     if features.val is not None:
         metrics["val_accuracy"] = fitted_accuracy(
-            features.norm, features.train(chosen), features.val, config.probe.l2
+            features.norm, features.train(chosen), features.val, l2
         )
     views = count_views(config, len(splits.unlabelled))
     timing = Timing(clock.seconds, views / clock.seconds if views else 0.0)
@@ -187,15 +188,11 @@ def _probe_accuracy(job: Job, features: Features) -> float:
     """Mean validation accuracy of linear classifiers on the first label draws."""
     labels = replace(job.config.labels, draws=JUDGING_DRAWS)
     assert features.val is not None
-    accuracies = [
-        fitted_accuracy(
-            features.norm,
-            features.train(job.splits.draw(labels.per_class, draw)),
-            features.val,
-            job.config.probe.l2,
-        )
-        for draw in job.splits.draws(labels)
-    ]
+    accuracies = []
+    for draw in job.splits.draws(labels):
+        train = features.train(job.splits.draw(labels.per_class, draw))
+        l2 = penalty(job.config.probe.l2, len(train.labels))
+        accuracies.append(fitted_accuracy(features.norm, train, features.val, l2))
     return sum(accuracies) / len(accuracies)
 
 
@@ -285,7 +282,7 @@ def _probe(job: Job, encoder: Encoder, labelled: LabelledImages, clock: Clock) -
             clock,
             labelled,
             splits.val.sample(config.images),
-            config.l2,
+            penalty(config.l2, len(labelled.labels)),
             config.every_steps,
         )
     ]

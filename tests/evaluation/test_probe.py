@@ -7,7 +7,7 @@ from sklearn.linear_model import LogisticRegression
 from torch import Tensor
 
 from simclr.data.images import LabelledImages
-from simclr.evaluation.probe import FeatureNorm, knn_accuracy, softmax_regression
+from simclr.evaluation.probe import FeatureNorm, knn_accuracy, penalty, softmax_regression
 
 CLASSES = 4
 
@@ -136,3 +136,8 @@ def test_small_features_that_vary_are_scaled_all_the_same() -> None:
     features = 1e-3 * (1 + torch.randn(50, 6, generator=torch.Generator().manual_seed(0)))
     normed = FeatureNorm.of(features)(features)
     torch.testing.assert_close(normed.norm(dim=1), torch.ones(50))
+
+
+def test_the_penalty_falls_once_there_are_more_than_a_few_labels() -> None:
+    assert penalty(3e-3, 10) == penalty(3e-3, 100) == 3e-3
+    assert penalty(3e-3, 1_000) == pytest.approx(3e-4)
