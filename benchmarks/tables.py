@@ -13,18 +13,25 @@ from typing import Any
 import ablation
 import labels
 import nt_xent
+import photos
 import startup
 import throughput
 
 HERE = Path(__file__).parent
 ROOT = HERE.parent
-PAGES = (ROOT / "README.md", HERE / "README.md", ROOT / "docs" / "RESULTS.md")
+PAGES = (
+    ROOT / "README.md",
+    HERE / "README.md",
+    ROOT / "docs" / "RESULTS.md",
+    ROOT / "docs" / "OWN_IMAGES.md",
+)
 TABLES: dict[str, Callable[[Any], str]] = {
     "throughput": throughput.compared_table,
     "scaling": throughput.scaling_table,
     "startup": startup.table,
     "nt_xent": nt_xent.table,
     "labels": labels.table,
+    "photos": photos.table,
 }
 FOLDERS: dict[str, Callable[[Path], str]] = {
     "default": lambda folder: (folder / "README.md").read_text().strip(),
