@@ -84,7 +84,7 @@ def benchmark(job: Job) -> Outcome:
     if job.splits.test is None:
         raise SimclrError("task=benchmark: this data set has no test images to score")
     seeds = job.config.pretrain_seeds or [job.config.seed]
-    ledger = Ledger(job.folder, job.config, rank())
+    ledger = Ledger(job.folder, job.config, job.splits.fingerprint, rank())
     pretrained: list[Pretrained] = []
     results: list[Result] = []
     for seed in seeds:

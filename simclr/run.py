@@ -62,7 +62,9 @@ def _run(folder: Path, config: Config) -> Result:
         outcome = _do(Job(config, splits, folder, progress))
         result = outcome.result
         if is_first():
-            write_result(folder, result, asdict(config))  # first: what is drawn may fail
+            write_result(
+                folder, result, asdict(config), splits.fingerprint
+            )  # first: what is drawn may fail
             remove_ledgers(folder)
             with harmless("TensorBoard does not show the result"):
                 add_result(config, folder, result.metrics)

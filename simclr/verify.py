@@ -19,7 +19,7 @@ from simclr.config.schema import Config
 from simclr.errors import SimclrError
 from simclr.training.resume import AUTO
 
-CIRCUMSTANCES = ("versions", "machine", "determinism", "git")
+CIRCUMSTANCES = ("images", "versions", "machine", "determinism", "git")
 
 
 def verify(folder: Path) -> tuple[list[str], list[str]]:

@@ -27,6 +27,14 @@ def of_files(root: Path, paths: Sequence[Path]) -> dict[str, str]:
     return dict(zip(names, contents, strict=True))
 
 
+def of_parts(files: Mapping[str, str]) -> dict[str, str]:
+    """Number and digest of the files in each folder at the top, from an answer of `of_files`."""
+    parts: dict[str, list[str]] = {}
+    for name, content in sorted(files.items()):
+        parts.setdefault(name.partition("/")[0], []).append(f"{name} {content}")
+    return {part: f"{len(lines)} images, {of_texts(lines)}" for part, lines in parts.items()}
+
+
 def of_tensors(tensors: Iterable[Tensor]) -> str:
     """Shape, type and content of all tensors."""
     digest = hashlib.blake2b(digest_size=16)
@@ -39,15 +47,6 @@ def of_tensors(tensors: Iterable[Tensor]) -> str:
 def of_texts(texts: Iterable[str]) -> str:
     """All texts, in their order."""
     return hashlib.blake2b("\n".join(texts).encode(), digest_size=16).hexdigest()
-
-
-def changes(before: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
-    """Which files were added, removed or changed, between two answers of `of_files`."""
-    return [
-        *(f"{name}: removed" for name in before if name not in now),
-        *(f"{name}: added" for name in now if name not in before),
-        *(f"{name}: changed" for name in before if now.get(name, before[name]) != before[name]),
-    ]
 
 
 def _contents(paths: Iterable[Path]) -> list[str]:

@@ -1,12 +1,15 @@
 """The three disjoint parts every task works on."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
 from simclr.config.schema import DataConfig, LabelsConfig
+from simclr.data.fingerprint import of_parts, of_tensors
 from simclr.data.images import Images, LabelledImages
 from simclr.data.labels import draw_labels, split
 from simclr.data.sources import load_source
@@ -26,6 +29,7 @@ class Splits:
         test: scored once per trained classifier, if there are any.
         classes: a name for each class.
         remarks: what the source left out or decided, in whole sentences.
+        files: size and hash of each file by its name, if the images are the user's own.
     """
 
     unlabelled: Images
@@ -35,6 +39,23 @@ class Splits:
     test: LabelledImages | None
     classes: tuple[str, ...]
     remarks: tuple[str, ...] = ()
+    files: Mapping[str, str] = field(default_factory=dict)
+
+    @cached_property
+    def fingerprint(self) -> dict[str, str]:
+        """Number and digest of the images of each part, with their labels.
+
+        Images in files are told by the bytes of the files, so that decoding them anew in every
+        epoch or once makes no difference.
+        """
+        if self.files:
+            return of_parts(self.files)
+        parts = {"train": self.train, "val": self.val, "test": self.test}
+        return {
+            name: f"{len(part.labels)} images, {of_tensors([part.images, part.labels])}"
+            for name, part in parts.items()
+            if part is not None
+        }
 
     @property
     def summary(self) -> str:
@@ -113,6 +134,7 @@ def load_splits(config: DataConfig) -> Splits:
         val=val,
         test=source.test and source.test.sample(config.test_images),
         classes=source.classes,
+        files=source.files,
         remarks=(*(f"Left out: {n} {why}" for why, n in source.left_out.items()), *source.remarks),
     )
 

@@ -105,6 +105,6 @@ def train_all(
         precision=config.trainer.precision,
         logger=build_logger(config.logger, job.folder, version),
     )
-    resumed = starting_point(config, job.folder) if alone else None
+    resumed = starting_point(config, job.folder, job.splits.fingerprint) if alone else None
     with job.progress.stage(f"{method}, draw {draw}", data.views_per_step):
         return fit_and_score(method, job, trainer, module, data, clock, draw, resumed)

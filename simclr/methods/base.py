@@ -142,7 +142,8 @@ def given_encoder(job: Job) -> Encoder:
 
 
 def checkpoints(job: Job) -> Checkpoints:
-    return Checkpoints(job.folder, job.config.trainer.checkpoint_seconds, asdict(job.config))
+    belongs_to = {"config": asdict(job.config), "images": job.splits.fingerprint}
+    return Checkpoints(job.folder, job.config.trainer.checkpoint_seconds, belongs_to)
 
 
 def logged(trainer: L.Trainer) -> dict[str, float]:

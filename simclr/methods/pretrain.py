@@ -110,7 +110,7 @@ def pretrain(job: Job) -> Pretrained:
     clock = Clock()
     probe = _probe(job, encoder, splits.train.select(chosen), clock)
     todo = stages(config, len(splits.unlabelled))
-    start = starting_point(config, job.folder)
+    start = starting_point(config, job.folder, splits.fingerprint)
     beside = start.parent if start else job.folder / "checkpoints"
     if start is not None and is_of_clustering(read_checkpoint(start)):
         todo = todo[1:]

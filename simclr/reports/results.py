@@ -91,10 +91,13 @@ def table(rows: Sequence[Row]) -> str:
     return markdown(["method", "test accuracy", *SUMMARY_HEADER, "seconds"], lines)
 
 
-def write_result(folder: Path, result: Result, config: dict[str, Any]) -> None:
+def write_result(
+    folder: Path, result: Result, config: dict[str, Any], images: Mapping[str, str]
+) -> None:
     """Write results.json, whole or not at all; a folder without it is a run that did not end."""
     accelerator = config.get("trainer", {}).get("accelerator", "auto")
-    content = asdict(result) | {"config": config, "git": git_state()} | environment(accelerator)
+    origin = {"config": config, "images": dict(images), "git": git_state()}
+    content = asdict(result) | origin | environment(accelerator)
     write_json(folder / "results.json", content)
 
 

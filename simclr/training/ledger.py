@@ -2,13 +2,14 @@
 
 import json
 import os
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from simclr.config.schema import Config
 from simclr.reports.results import Result, as_result
-from simclr.training.resume import MAY_CHANGE, same_settings
+from simclr.training.resume import MAY_CHANGE, same_images, same_settings
 
 Line = dict[str, Any]
 
@@ -16,26 +17,32 @@ Line = dict[str, Any]
 class Ledger:
     """The results of a benchmark's trainings, each on disk as soon as it is known.
 
-    The first line of a file holds the configuration, every other one a result; a line that a kill
-    cut off is as good as not written. Each of several processes has a file, and reads all.
+    The first line of a file holds the configuration and the fingerprint of the images, every other
+    one a result. A line that a kill cut off is as good as not written. Each of several processes
+    has a file, and reads all.
 
     Args:
         folder: the output folder of the run; what is in its files counts as done.
         config: of the run.
+        images: the fingerprint of its data.
         rank: of this process.
 
     Raises:
-        SimclrError: if the results in a file come from other settings.
+        SimclrError: if the results in a file come from other settings or images.
     """
 
-    def __init__(self, folder: Path, config: Config, rank: int = 0) -> None:
+    def __init__(
+        self, folder: Path, config: Config, images: Mapping[str, str], rank: int = 0
+    ) -> None:
         self._done: dict[tuple[str, int, int], Line] = {}
         for path in sorted(folder.glob("finished*.jsonl")):
             before, *lines = _read(path) or [asdict(config)]
+            seen = before.pop("images", None)
             same_settings(before, asdict(config), str(folder), MAY_CHANGE - {"pretrain_seeds"})
+            same_images(seen, images, str(folder))
             self._done |= {_key(line): line for line in lines}
         self._path = folder / (f"finished_{rank}.jsonl" if rank else "finished.jsonl")
-        self._config = asdict(config)
+        self._belongs_to = asdict(config) | {"images": dict(images)}
 
     def find(self, task: str, seed: int, label_seed: int) -> Result | None:
         """The result of this training, if it is done."""
@@ -51,7 +58,7 @@ class Ledger:
         line = asdict(result) | {"beside": beside}
         if not self._path.exists() or not _read(self._path):
             self._path.unlink(missing_ok=True)
-            self._append(self._config)
+            self._append(self._belongs_to)
         self._append(line)
         self._done[_key(line)] = line
 

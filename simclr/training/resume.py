@@ -18,6 +18,7 @@ from simclr.training.callbacks.checkpoints import newest_checkpoint, read_checkp
 AUTO = "auto"
 MAY_CHANGE = BOOKKEEPING | {  # between a stop and going on
     "data.root",
+    "data.stream",
     "trainer.accelerator",
     "trainer.devices",
     "trainer.num_nodes",
@@ -61,11 +62,17 @@ def claimed(folder: Path, resuming: bool) -> Iterator[None]:
         lock.release()
 
 
-def starting_point(config: Config, folder: Path) -> Path | None:
+def starting_point(config: Config, folder: Path, images: Mapping[str, str]) -> Path | None:
     """The checkpoint that training goes on from: `config.checkpoint`, or the newest whole one.
 
+    Args:
+        config: of this run.
+        folder: its output folder.
+        images: the fingerprint of its data.
+
     Raises:
-        SimclrError: if the file is no whole checkpoint, or one of a run with other settings.
+        SimclrError: if the file is no whole checkpoint, or one of a run with other settings or
+            images.
     """
     if config.checkpoint is None:
         return None
@@ -78,6 +85,7 @@ def starting_point(config: Config, folder: Path) -> Path | None:
         settled = config.checkpoint == AUTO or is_of_clustering(checkpoint)
         longer = set() if settled else {"trainer.max_epochs"}
         same_settings(checkpoint["config"], asdict(config), str(path), MAY_CHANGE | longer)
+        same_images(checkpoint.get("images"), images, str(path))
     return path
 
 
@@ -104,4 +112,29 @@ def same_settings(
             f"checkpoint: the run in {where} has other settings:\n"
             + "\n".join(changed)
             + "\nKeep them, or begin anew in another output_dir."
+        )
+
+
+def same_images(before: object, now: Mapping[str, str], where: str) -> None:
+    """Refuse to go on with other images: the result would be of neither data set.
+
+    Args:
+        before: the fingerprint of the stopped run; one of an earlier version left none.
+        now: that of this run.
+        where: the file or folder of the stopped run.
+
+    Raises:
+        SimclrError: naming each part that differs.
+    """
+    if not isinstance(before, Mapping):
+        return
+    if changed := [
+        f"  {part}: was {before.get(part, 'not there')}; is {now.get(part, 'not there')}"
+        for part in dict.fromkeys((*before, *now))
+        if before.get(part) != now.get(part)
+    ]:
+        raise SimclrError(
+            f"checkpoint: the run in {where} saw other images in data.root:\n"
+            + "\n".join(changed)
+            + "\nPut those images back, or begin anew in another output_dir."
         )

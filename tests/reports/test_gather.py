@@ -47,7 +47,7 @@ def benchmark(folder: Path, config: Config, rows: list[Row]) -> Path:
     labels, timing = Labels(10, 0, SHA), Timing(2.0, 100.0)
     result = Result("benchmark", config.seed, {"test_accuracy": 0.5}, labels, 10, timing)
     write_benchmark(folder, rows, "")
-    write_result(folder, result, asdict(config))
+    write_result(folder, result, asdict(config), {})
     return folder
 
 

@@ -159,7 +159,7 @@ def test_a_file_written_before_survives_a_refusal(tmp_path: Path) -> None:
 
 
 def test_a_result_says_how_it_came_about(tmp_path: Path) -> None:
-    write_result(tmp_path, RESULT, {"seed": 3, "encoder": {"name": "cnn"}})
+    write_result(tmp_path, RESULT, {"seed": 3, "encoder": {"name": "cnn"}}, {})
     assert [path.name for path in tmp_path.iterdir()] == ["results.json"]
     content = json.loads((tmp_path / "results.json").read_text())
     assert content.items() >= asdict(RESULT).items()

@@ -3,6 +3,7 @@
 import logging
 import os
 import time
+from collections.abc import Mapping
 from hashlib import sha256
 from io import BytesIO
 from pathlib import Path
@@ -65,13 +66,13 @@ class Checkpoints(Checkpoint):
     Args:
         folder: the output folder of the run.
         seconds: between two checkpoints.
-        config: of the run, to be compared with that of a run which goes on from here.
+        belongs_to: entries that a run which goes on from here compares with its own.
     """
 
-    def __init__(self, folder: Path, seconds: float, config: dict[str, Any]) -> None:
+    def __init__(self, folder: Path, seconds: float, belongs_to: Mapping[str, Any]) -> None:
         self.path = folder / "checkpoints" / LAST
         self.seconds = seconds
-        self.config = config
+        self.belongs_to = belongs_to
         self.metrics: dict[str, float] = {}
         self._due = 0.0
 
@@ -104,7 +105,7 @@ class Checkpoints(Checkpoint):
     def on_save_checkpoint(
         self, trainer: L.Trainer, pl_module: L.LightningModule, checkpoint: dict[str, Any]
     ) -> None:
-        checkpoint["config"] = self.config
+        checkpoint.update(self.belongs_to)
 
     def state_dict(self) -> dict[str, Any]:
         """What was logged last: a training that is resumed at its very end logs nothing more."""

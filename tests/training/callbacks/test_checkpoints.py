@@ -48,7 +48,7 @@ def train(folder: Path, stop: int = 0) -> dict[str, torch.Tensor]:
     config = Config(trainer=TrainerConfig(accelerator="cpu", devices=1, precision="32-true"))
     images = draw_digits(70, 16, torch.Generator().manual_seed(0)).images
     data = ContrastiveDataModule(images, build_views(AugmentConfig(shift=0.1)), 32)
-    written = Checkpoints(folder, seconds=1e9, config={})
+    written = Checkpoints(folder, seconds=1e9, belongs_to={"config": {}})
     trainer = build_trainer(
         config, max_epochs=EPOCHS, callbacks=[StopAt(stop), written], checkpointing=True
     )

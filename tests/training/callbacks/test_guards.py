@@ -62,7 +62,7 @@ def test_collapsed_embeddings_are_said_once(
 ) -> None:
     """At the first look after warm-up, and with what to try."""
     warning = CollapseWarning(first_step=3, every_steps=2)
-    fit(collapsed(kind), images, warning, Checkpoints(tmp_path, 30, {}))
+    fit(collapsed(kind), images, warning, Checkpoints(tmp_path, 30, {"config": {}}))
     (said,) = [record.getMessage() for record in caplog.records if "collapsed" in record.msg]
     assert "collapsed at step 4: sd " in said
     for key in ("optimizer.lr", "data.batch_size", "augment.*", "loss.temperature"):
@@ -72,7 +72,12 @@ def test_collapsed_embeddings_are_said_once(
 def test_what_has_not_collapsed_is_not_said_to_be(
     images: Tensor, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    fit(model(), images, CollapseWarning(0, every_steps=1), Checkpoints(tmp_path, 30, {}))
+    fit(
+        model(),
+        images,
+        CollapseWarning(0, every_steps=1),
+        Checkpoints(tmp_path, 30, {"config": {}}),
+    )
     assert not [record for record in caplog.records if record.levelno >= logging.WARNING]
 
 
@@ -80,7 +85,7 @@ def test_weights_that_are_no_numbers_are_never_written(images: Tensor, tmp_path:
     module = model()
     with torch.no_grad():
         next(module.encoder.parameters()).fill_(torch.nan)
-    fit(module, images, Checkpoints(tmp_path, 0, {}))
+    fit(module, images, Checkpoints(tmp_path, 0, {"config": {}}))
     assert list(tmp_path.rglob("*.ckpt")) == []
 
 
