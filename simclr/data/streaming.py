@@ -2,9 +2,12 @@
 
 import multiprocessing
 import os
+import signal
 import sys
+import threading
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -15,6 +18,7 @@ from simclr.data.image_files import AS_IT_IS, Decoding, are_few, read_images, te
 from simclr.data.walk import some_of
 from simclr.errors import SimclrError
 from simclr.launch.memory import memory_limit
+from simclr.launch.signals import STOP
 
 # Not what a launcher such as joblib has set for processes of its own kind.
 PROCESSES = multiprocessing.get_context("fork" if sys.platform == "linux" else "spawn")
@@ -131,10 +135,38 @@ class StreamedBatches(ShuffledBatches):
             num_workers=self.workers,
             pin_memory=torch.cuda.is_available(),
             multiprocessing_context=PROCESSES if self.workers else None,
+            worker_init_fn=_obey_the_parent if sys.platform == "linux" else None,
         )
-        for batch, problems in loader:
+        for batch, problems in _started(loader):
             self.images.go_on_without(problems)
             yield (batch,)
+
+
+def _started(loader: DataLoader[Any]) -> Iterator[Any]:
+    """Iterate over a loader whose processes leave it to this one to answer signals.
+
+    A signal to the whole process group, as SLURM and `timeout` send it, must not end them before
+    this process has finished its step. They inherit what is blocked here while they are started.
+    """
+    if sys.platform != "linux":
+        return iter(loader)
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, STOP)
+    try:
+        return iter(loader)
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _obey_the_parent(worker: int) -> None:
+    """End this process upon a SIGTERM of its parent alone."""
+
+    def wait() -> None:
+        parent = os.getppid()
+        while (received := signal.sigwaitinfo({signal.SIGTERM})) and received.si_pid != parent:
+            pass
+        os._exit(0)
+
+    threading.Thread(target=wait, daemon=True).start()
 
 
 class _Batches(Dataset[tuple[Tensor, list[str]]]):
