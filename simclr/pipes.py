@@ -1,9 +1,17 @@
-"""Commands whose output other commands read."""
+"""What terminals and other commands read of this one."""
 
+import io
 import os
 import signal
 import sys
 from collections.abc import Callable
+
+
+def escape_what_cannot_be_written() -> None:
+    """Let a terminal that lacks a letter (PYTHONIOENCODING=ascii) show its code, not an error."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
 
 
 def while_read(command: Callable[[], int]) -> int:
@@ -11,6 +19,7 @@ def while_read(command: Callable[[], int]) -> int:
 
     Python raises BrokenPipeError where other programs are ended by the signal, without a word.
     """
+    escape_what_cannot_be_written()
     try:
         status = command()
         sys.stdout.flush()

@@ -13,6 +13,7 @@ from simclr.benchmark import Outcome, benchmark
 from simclr.checks import check
 from simclr.config.schema import Config, SelfTrainConfig
 from simclr.data.splits import Splits, load_splits
+from simclr.errors import SimclrError
 from simclr.launch.allocator import keep_freed_memory
 from simclr.launch.arguments import written
 from simclr.launch.ranks import is_first, world_size
@@ -54,6 +55,7 @@ def run(config: Config, begin: Callable[[], None] = lambda: None) -> Result:
 
 def _run(folder: Path, config: Config) -> Result:
     splits = load_splits(config.data)
+    _check_labels(config, splits)
     progress = Progress(_views(config, splits))
     progress.say(splits.summary)
     if config.logger == "tensorboard":
@@ -86,6 +88,17 @@ def _run(folder: Path, config: Config) -> Result:
     progress.say(f"\n{outcome.text}" if outcome.text else metrics)
     progress.say(f"Results: {folder}")
     return result
+
+
+def _check_labels(config: Config, splits: Splits) -> None:
+    """Refuse to train a classifier where there is nothing to tell apart."""
+    classes = len(splits.classes)
+    if classes < 2 and config.task in ("benchmark", *METHODS):
+        found = f"one class, {splits.classes[0]}" if classes else "no labelled images"
+        raise SimclrError(
+            f"task={config.task}: data.root={config.data.root} has {found}; a classifier needs at "
+            "least two classes, as folders in train/; task=pretrain needs no labels"
+        )
 
 
 def _finished(folder: Path, config: Config) -> Result:

@@ -68,9 +68,12 @@ def test_a_possible_draw_succeeds(classes: int, each: int, seed: int, data: Any)
 @given(total=st.integers(1, 200), seed=seeds, data=st.data())
 def test_a_split_has_every_image_once(total: int, seed: int, data: Any) -> None:
     val_images = data.draw(st.integers(0, total))
-    train, val = split(total, val_images, seed)
+    labels = torch.tensor(data.draw(st.lists(st.integers(0, 3), min_size=total, max_size=total)))
+    train, val = split(labels, val_images, seed)
     assert len(val) == val_images
     assert sorted([*train.tolist(), *val.tolist()]) == list(range(total))
+    if len(labels.unique()) <= (total - val_images) // 2:
+        assert {*labels[train].tolist()} == {*labels.tolist()}
 
 
 # IDX files

@@ -41,12 +41,13 @@ def read_folder(
 ) -> Source:
     """Read all images below `root` into memory, brought to one size and number of channels.
 
-    Classes are the folders in train/, sorted by name. Links are followed. Hidden files are left
+    Classes are the folders in train/, sorted by name. Without train/ there are no labels, which
+    pretraining does not need. Links are followed. Hidden files are left
     out, and, with a warning, files that are no images. So are broken unlabelled images, if they
     are few.
 
     Args:
-        root: holds train/ and, if wanted, unlabeled/, val/ and test/.
+        root: holds train/ or unlabeled/ or both and, if wanted, val/ and test/.
         image_size: the shorter side is scaled to it, then the centre is cut out.
         channels: 1 for grey, 3 for RGB.
         stream: always leaves the images in unlabeled/ in their files, to be decoded when they are
@@ -59,7 +60,7 @@ def read_folder(
     found = _look(root)
     paths = {name: part.images for name, part in found.items()}
     every = [path for part in paths.values() for path in part]
-    classes = _classes(root / "train")
+    classes = _classes(root / "train") if "train" in found else []
     decoding = Decoding(value_range(every, max_pixels), max_pixels)
     shape = (channels, image_size, image_size)
     streamed = UNLABELLED in paths and (
@@ -76,14 +77,15 @@ def read_folder(
         raise SimclrError("\n  ".join([f"data.root={root} cannot be used:", *some_of(problems)]))
     tell_broken(few)
 
-    labelled = {
+    none = torch.empty(0, *shape, dtype=torch.uint8)
+    labelled = {"train": LabelledImages(none, torch.empty(0, dtype=torch.int64))} | {
         name: LabelledImages(part.images, _labels(paths[name], root / name, classes))
         for name, part in parts.items()
         if name != UNLABELLED
     }
     unlabelled: Images | None = None
     if streamed:
-        unlabelled = StreamedImages(paths[UNLABELLED], labelled["train"].images[:0], decoding)
+        unlabelled = StreamedImages(paths[UNLABELLED], none, decoding)
     elif UNLABELLED in parts:
         unlabelled = parts[UNLABELLED].images
     return Source(
@@ -110,10 +112,10 @@ class _Part:
 def _look(root: Path) -> dict[str, Found]:
     """What lies in each of `FOLDERS` that is there; warnings say what is left out."""
     names = [name for name in FOLDERS if (root / name).is_dir()]
-    if "train" not in names:
+    if not {"train", UNLABELLED} & {*names}:
         raise SimclrError(
-            f"data.root={root}: there is no folder train; labelled images belong in train/CLASS/, "
-            "unlabelled ones in unlabeled/"
+            f"data.root={root}: there is no folder train and none named {UNLABELLED}; labelled "
+            f"images belong in train/CLASS/, unlabelled ones in {UNLABELLED}/"
         )
     if unread := [path for path in subfolders(root) if path.name not in FOLDERS]:
         logger.warning(
@@ -171,7 +173,7 @@ def _misplaced(
             for path in images:
                 if path.parent == root / name:
                     yield f"{readable(path)}: not in a class folder"
-    with_images = {_class_of(path, root / "train") for path in paths["train"]}
+    with_images = {_class_of(path, root / "train") for path in paths.get("train", ())}
     for folder in subfolders(root / "train") if with_images else ():
         if class_name(folder) not in with_images:
             yield f"{readable(folder)}: no images"

@@ -9,13 +9,29 @@ from torch import Tensor
 from simclr.errors import SimclrError
 
 
-def split(total: int, val_images: int, seed: int) -> tuple[Tensor, Tensor]:
-    """Divide `total` images once into indices for training and `val_images` for validation.
+def split(labels: Tensor, val_images: int, seed: int) -> tuple[Tensor, Tensor]:
+    """Divide images once into those for training and `val_images` for validation, at random.
+
+    Every class keeps at least one training image and half of its fair share. Where chance would
+    leave it fewer, an image of another class is for validation instead.
+
+    Args:
+        labels: int64 (N,).
+        val_images: less than N.
+        seed: of the order.
 
     Returns:
-        Sorted int64 indices (total - val_images,) and (val_images,); disjoint, together all.
+        Sorted int64 indices (N - val_images,) and (val_images,); disjoint, together all.
     """
+    total = len(labels)
     order = torch.randperm(total, generator=torch.Generator().manual_seed(seed))
+    counts = torch.bincount(labels)
+    kept = (counts * (total - val_images) / total / 2).ceil()
+    by_class = labels[order].argsort(stable=True)
+    place = torch.empty_like(order)  # of each image among those of its class
+    place[by_class] = torch.arange(total) - (counts.cumsum(0) - counts)[labels[order[by_class]]]
+    can_be_spared = place < (counts - kept)[labels[order]]
+    order = torch.cat((order[can_be_spared], order[~can_be_spared]))
     return order[val_images:].sort().values, order[:val_images].sort().values
 
 

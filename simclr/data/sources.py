@@ -68,7 +68,8 @@ def load_source(
 def read_idx_folder(root: Path) -> Source:
     """Read train-images, train-labels, t10k-images and t10k-labels (or test-*) in IDX format.
 
-    Files lie in `root` or `root`/raw, raw or gzip-compressed, named like MNIST's. Images are
+    Files lie in `root` or `root`/raw, raw or gzip-compressed, named like MNIST's or
+    EMNIST's, in small or capital letters. Images are
     uint8 (N, H, W) or (N, C, H, W) of any size; the classes are the values among the train labels.
 
     Raises:
@@ -111,11 +112,20 @@ def _published_source(data: Published, root: Path) -> Source:
 
 
 def _find_idx(root: Path, pattern: str) -> Path | None:
-    name = re.compile(rf"{pattern}[-.]idx\d-ubyte(\.gz)?")
+    name = re.compile(rf"(emnist-[a-z]+-)?{pattern}[-.]idx\d-ubyte(\.gz)?", re.IGNORECASE)
     for folder in filter(Path.is_dir, (root, root / "raw")):
-        for path in sorted(folder.iterdir()):
-            if name.fullmatch(path.name):
-                return path
+        found = {
+            match[1]: path
+            for path in sorted(folder.iterdir(), reverse=True)
+            if (match := name.fullmatch(path.name)) and path.is_file()
+        }
+        if len(found) > 1:
+            raise SimclrError(
+                f"data.root={root}: holds several data sets: "
+                f"{', '.join(path.name for path in found.values())}; keep each in its own folder"
+            )
+        if found:
+            return next(iter(found.values()))
     return None
 
 

@@ -1,7 +1,7 @@
 """The three disjoint parts every task works on."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -60,6 +60,10 @@ class Splits:
     @property
     def summary(self) -> str:
         """How many images each part has, and what was left out."""
+        if not len(self.train.labels):
+            return "\n".join(
+                [f"{len(self.unlabelled)} images for pretraining, none with labels", *self.remarks]
+            )
         counts = torch.bincount(self.train.labels, minlength=len(self.classes))
         labelled = (
             f"{len(self.unlabelled)} images for pretraining, {len(self.train.labels)} of them with "
@@ -77,9 +81,18 @@ class Splits:
 
     def draw(self, per_class: int | None, seed: int) -> Tensor:
         """A label draw: sorted positions in `train`, `per_class` of each class, or None for all."""
-        if per_class is None:
+        if per_class is None or not len(self.train.labels):
             return torch.arange(len(self.train.labels))
         return draw_labels(self.train.labels, self.classes, per_class, seed)
+
+    def as_many_labels(self, wanted: LabelsConfig) -> LabelsConfig:
+        """The draw that is wanted, or a smaller one if a class has fewer images.
+
+        Pretraining uses labels only to watch, and so makes do with those that there are.
+        """
+        counts = torch.bincount(self.train.labels, minlength=len(self.classes)).tolist()
+        per_class = wanted.per_class and min([wanted.per_class, *counts])
+        return replace(wanted, per_class=per_class)
 
     def in_unlabelled(self, chosen: Tensor) -> Tensor:
         """Positions in `unlabelled`, whose last images are those of `train`."""
@@ -123,7 +136,7 @@ def load_splits(config: DataConfig) -> Splits:
                 f"data.val_images={val_images}: there are only {len(indices)} training "
                 "images to split them off; choose fewer"
             )
-        indices, val_indices = split(len(indices), val_images, config.split_seed)
+        indices, val_indices = split(train.labels, val_images, config.split_seed)
         val = train.select(val_indices)
         train = train.select(indices)
     more = source.unlabelled

@@ -130,7 +130,7 @@ def write_benchmark(folder: Path, rows: Sequence[Row], text: str) -> None:
         writer.writerows(asdict(row) for row in rows)
     methods = {method: asdict(_summary(own)) for method, own in by_method(rows).items()}
     write_json(folder / "summary.json", {"methods": methods})
-    (folder / "README.md").write_text(text)
+    (folder / "README.md").write_text(text, encoding="utf-8")
 
 
 def write_json(path: Path, content: object) -> None:

@@ -101,6 +101,27 @@ def test_damaged_file_is_named(root: Path) -> None:
         load_source("idx", root)
 
 
+@pytest.mark.parametrize("prefix", ["emnist-letters-", "EMNIST-Balanced-"])
+def test_the_names_of_emnist_and_capitals_are_known(root: Path, prefix: str) -> None:
+    for path in [*root.iterdir()]:
+        path.rename(path.with_name(f"{prefix}{path.name.replace('t10k', 'test')}".upper()))
+    check(root)
+
+
+def test_a_folder_named_like_a_file_is_passed_over(root: Path) -> None:
+    for path in [*root.iterdir()]:
+        path.with_name(f"{path.name}.gz").mkdir()
+        path.with_name(path.name.replace("-idx", ".idx")).mkdir()
+    check(root)
+
+
+def test_two_data_sets_in_one_folder_are_not_mixed(root: Path) -> None:
+    path = root / "train-images-idx3-ubyte"
+    (root / f"emnist-letters-{path.name}").write_bytes(path.read_bytes())
+    with pytest.raises(SimclrError, match=r"holds several data sets: .*emnist-letters-train"):
+        load_source("idx", root)
+
+
 def test_unknown_name_lists_the_known(tmp_path: Path) -> None:
     with pytest.raises(SimclrError, match=f"data.name=cifar: .*{', '.join(SOURCES)}"):
         load_source("cifar", tmp_path)
