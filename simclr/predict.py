@@ -5,6 +5,7 @@ import csv
 import json
 import sys
 from collections.abc import Iterable, Iterator, Sequence
+from io import BytesIO
 from pathlib import Path
 from typing import TextIO
 
@@ -14,7 +15,7 @@ from torch import Tensor
 
 from simclr.data.walk import image_paths
 from simclr.errors import SimclrError
-from simclr.files import printable
+from simclr.files import printable, write_whole
 from simclr.inference import Prediction, predict
 from simclr.models.weights import load_classifier
 from simclr.pipes import while_read
@@ -24,8 +25,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """The command; 0 if every file was read."""
     options = _parser().parse_args(arguments)
     try:
-        if options.embeddings and not options.embeddings.parent.is_dir():
-            raise SimclrError(f"--embeddings {options.embeddings}: no such folder")
+        if options.embeddings:
+            _check_place(options.embeddings)
         classifier = load_classifier(options.classifier)
         paths = [path for given in options.images for path in _files(given)]
     except SimclrError as error:
@@ -50,7 +51,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     _WRITERS[options.format](readable(), sys.stdout)
     if options.embeddings:
         rows = torch.stack(embeddings) if embeddings else torch.empty(0, classifier.encoder.dim)
-        np.save(options.embeddings, rows.numpy())
+        try:
+            _save(options.embeddings, rows)
+        except OSError as error:
+            reason = f"cannot be written: {error.strerror or error}"
+            print(f"--embeddings {options.embeddings}: {reason}", file=sys.stderr)
+            return 1
     return int(unread > 0)
 
 
@@ -73,6 +79,20 @@ def _parser() -> argparse.ArgumentParser:
         "--embeddings", type=Path, metavar="OUT.npy", help="save representations, float32 (N, D)"
     )
     return parser
+
+
+def _check_place(path: Path) -> None:
+    if not path.parent.is_dir():
+        raise SimclrError(f"--embeddings {path}: no such folder")
+    if path.exists() and not path.is_file():
+        raise SimclrError(f"--embeddings {path}: no ordinary file")
+
+
+def _save(path: Path, rows: Tensor) -> None:
+    """Write a .npy file of exactly this name, whole or not at all."""
+    content = BytesIO()
+    np.save(content, rows.numpy())
+    write_whole(path, content.getvalue())
 
 
 def _files(given: Path) -> list[Path]:
