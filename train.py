@@ -115,6 +115,8 @@ def _of_file(error: OSError, folder: Path) -> str:
     """What the system refused, and of which file: of the output folder if it is not another."""
     if error.errno is None:
         return f"{type(error).__name__}: {error}"
+    if isinstance(error, FileNotFoundError) and not folder.exists():
+        return f"output_dir={folder}: was deleted while this run was writing to it"
     name = error.filename
     if name is None or Path(str(name)).absolute().is_relative_to(folder.absolute()):
         return f"output_dir: cannot be created or written: {error}"

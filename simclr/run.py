@@ -24,7 +24,7 @@ from simclr.methods.pretrain import count_views, pretrain
 from simclr.methods.scoring import classifier_drawings, save_classified
 from simclr.reports.results import Result, read_result, write_result
 from simclr.reports.show import harmless, show
-from simclr.reports.tensorboard import add_result
+from simclr.reports.tensorboard import add_result, warn_of_writers
 from simclr.training.callbacks.progress import Progress
 from simclr.training.callbacks.stopping import Stopped, requeue
 from simclr.training.ledger import remove_ledgers
@@ -43,6 +43,7 @@ def run(config: Config, begin: Callable[[], None] = lambda: None) -> Result:
     """
     check(config)
     _quieten()
+    warn_of_writers()
     keep_freed_memory()
     folder = Path(config.output_dir)
     with claimed(folder, resuming=config.checkpoint == AUTO) if is_first() else nullcontext():

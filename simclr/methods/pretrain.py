@@ -38,6 +38,7 @@ from simclr.training.callbacks.curves import Curves
 from simclr.training.callbacks.finite import FiniteLoss
 from simclr.training.callbacks.linear_probe import LinearProbe
 from simclr.training.callbacks.monitors import Monitors
+from simclr.training.callbacks.own_folder import OwnFolder
 from simclr.training.callbacks.pictures import Pictures
 from simclr.training.callbacks.stopping import StopSignals
 from simclr.training.optim import scaled_lr
@@ -253,6 +254,7 @@ def _train(
                 "or a higher loss.temperature"
             ),
             CollapseWarning(first_step=int(config.optimizer.warmup * steps)),
+            OwnFolder(job.folder),
             StopSignals(),
             checkpoints(job),
         ],
