@@ -13,7 +13,7 @@ from simclr.benchmark import Outcome, benchmark
 from simclr.checks import check
 from simclr.config.schema import Config, SelfTrainConfig
 from simclr.data.splits import Splits, load_splits
-from simclr.errors import SimclrError
+from simclr.errors import SimclrError, reason
 from simclr.launch.allocator import keep_freed_memory
 from simclr.launch.arguments import written
 from simclr.launch.ranks import is_first, world_size
@@ -104,7 +104,11 @@ def _check_labels(config: Config, splits: Splits) -> None:
 
 def _finished(folder: Path, config: Config) -> Result:
     """The result of a run that needs no going on; a sweep that is begun again skips it."""
-    result, before = read_result(folder)
+    try:
+        result, before = read_result(folder)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        path = folder / "results.json"
+        raise SimclrError(f"{path}: not what a run writes ({reason(error)})") from error
     same_settings(before, asdict(config), str(folder))
     if is_first():
         print(f"Finished before: {folder}")

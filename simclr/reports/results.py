@@ -108,7 +108,11 @@ def read_result(folder: Path) -> tuple[Result, dict[str, Any]]:
         OSError, ValueError, KeyError, TypeError: if there is none.
     """
     content = read_json(folder / "results.json")
-    return as_result(content), content["config"]
+    result, config = as_result(content), content["config"]
+    numbers = (result.seed, result.n_test, *result.metrics.values())
+    if not isinstance(config, dict) or not all(isinstance(n, int | float) for n in numbers):
+        raise ValueError("config or metrics of another kind")
+    return result, config
 
 
 def as_result(content: Mapping[str, Any]) -> Result:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import is_dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import lightning as L
 from lightning.fabric.loggers.logger import _DummyExperiment, rank_zero_experiment
@@ -44,8 +44,7 @@ class Board(TensorBoardLogger):
                 return writer
             except Exception as error:
                 self._give_up(error)
-        nothing: SummaryWriter = _DummyExperiment()
-        return nothing
+        return cast("SummaryWriter", _DummyExperiment())
 
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
         grouped = {
