@@ -1,6 +1,7 @@
 """From a configuration to a finished run in its folder."""
 
 import logging
+import os
 import shlex
 import sys
 import warnings
@@ -47,7 +48,7 @@ def run(config: Config, begin: Callable[[], None] = lambda: None) -> Result:
     keep_freed_memory()
     folder = Path(config.output_dir)
     with claimed(folder, resuming=config.checkpoint == AUTO) if is_first() else nullcontext():
-        if (folder / "results.json").exists():
+        if os.path.lexists(folder / "results.json"):
             return _finished(folder, config)
         if is_first():
             begin()

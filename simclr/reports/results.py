@@ -109,9 +109,10 @@ def read_result(folder: Path) -> tuple[Result, dict[str, Any]]:
     """
     content = read_json(folder / "results.json")
     result, config = as_result(content), content["config"]
-    numbers = (result.seed, result.n_test, *result.metrics.values())
-    if not isinstance(config, dict) or not all(isinstance(n, int | float) for n in numbers):
-        raise ValueError("config or metrics of another kind")
+    if not isinstance(config, dict) or not isinstance(result.metrics, dict):
+        raise TypeError("config or metrics are no objects")
+    if not all(isinstance(number, int | float) for number in result.metrics.values()):
+        raise TypeError("a metric is no number")
     return result, config
 
 
