@@ -1,6 +1,7 @@
 """From a configuration to a finished run in its folder."""
 
 import logging
+import os
 import shlex
 import sys
 import warnings
@@ -13,6 +14,7 @@ from simclr.benchmark import Outcome, benchmark
 from simclr.checks import check
 from simclr.config.schema import Config, SelfTrainConfig
 from simclr.data.splits import Splits, load_splits
+from simclr.errors import SimclrError, reason
 from simclr.launch.allocator import keep_freed_memory
 from simclr.launch.arguments import written
 from simclr.launch.ranks import is_first, world_size
@@ -23,7 +25,7 @@ from simclr.methods.pretrain import count_views, pretrain
 from simclr.methods.scoring import classifier_drawings, save_classified
 from simclr.reports.results import Result, read_result, write_result
 from simclr.reports.show import harmless, show
-from simclr.reports.tensorboard import add_result
+from simclr.reports.tensorboard import add_result, warn_of_writers
 from simclr.training.callbacks.progress import Progress
 from simclr.training.callbacks.stopping import Stopped, requeue
 from simclr.training.ledger import remove_ledgers
@@ -42,10 +44,11 @@ def run(config: Config, begin: Callable[[], None] = lambda: None) -> Result:
     """
     check(config)
     _quieten()
+    warn_of_writers()
     keep_freed_memory()
     folder = Path(config.output_dir)
     with claimed(folder, resuming=config.checkpoint == AUTO) if is_first() else nullcontext():
-        if (folder / "results.json").exists():
+        if os.path.lexists(folder / "results.json"):
             return _finished(folder, config)
         if is_first():
             begin()
@@ -54,6 +57,7 @@ def run(config: Config, begin: Callable[[], None] = lambda: None) -> Result:
 
 def _run(folder: Path, config: Config) -> Result:
     splits = load_splits(config.data)
+    _check_labels(config, splits)
     progress = Progress(_views(config, splits))
     progress.say(splits.summary)
     if config.logger == "tensorboard":
@@ -88,9 +92,24 @@ def _run(folder: Path, config: Config) -> Result:
     return result
 
 
+def _check_labels(config: Config, splits: Splits) -> None:
+    """Refuse to train a classifier where there is nothing to tell apart."""
+    classes = len(splits.classes)
+    if classes < 2 and config.task in ("benchmark", *METHODS):
+        found = f"one class, {splits.classes[0]}" if classes else "no labelled images"
+        raise SimclrError(
+            f"task={config.task}: data.root={config.data.root} has {found}; a classifier needs at "
+            "least two classes, as folders in train/; task=pretrain needs no labels"
+        )
+
+
 def _finished(folder: Path, config: Config) -> Result:
     """The result of a run that needs no going on; a sweep that is begun again skips it."""
-    result, before = read_result(folder)
+    try:
+        result, before = read_result(folder)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        path = folder / "results.json"
+        raise SimclrError(f"{path}: not what a run writes ({reason(error)})") from error
     same_settings(before, asdict(config), str(folder))
     if is_first():
         print(f"Finished before: {folder}")

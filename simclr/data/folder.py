@@ -1,4 +1,4 @@
-"""Own images: unlabeled/**, train/CLASS/**, val/CLASS/** and test/CLASS/**."""
+"""Own images: unlabeled/**, train/CLASS/**, and optionally val/CLASS/** and test/CLASS/**."""
 
 import logging
 import unicodedata
@@ -41,12 +41,13 @@ def read_folder(
 ) -> Source:
     """Read all images below `root` into memory, brought to one size and number of channels.
 
-    Classes are the folders in train/, sorted by name. Links are followed. Hidden files are left
+    Classes are the folders in train/, sorted by name. Without train/ there are no labels, which
+    pretraining does not need. Links are followed. Hidden files are left
     out, and, with a warning, files that are no images. So are broken unlabelled images, if they
     are few.
 
     Args:
-        root: holds train/ or unlabeled/, or both, and, if wanted, val/ and test/.
+        root: holds train/ or unlabeled/ or both and, if wanted, val/ and test/.
         image_size: the shorter side is scaled to it, then the centre is cut out.
         channels: 1 for grey, 3 for RGB.
         stream: always leaves the images in unlabeled/ in their files, to be decoded when they are
@@ -76,19 +77,19 @@ def read_folder(
         raise SimclrError("\n  ".join([f"data.root={root} cannot be used:", *some_of(problems)]))
     tell_broken(few)
 
-    labelled = {
+    none = torch.empty(0, *shape, dtype=torch.uint8)
+    labelled = {"train": LabelledImages(none, torch.empty(0, dtype=torch.int64))} | {
         name: LabelledImages(part.images, _labels(paths[name], root / name, classes))
         for name, part in parts.items()
         if name != UNLABELLED
     }
-    nothing = LabelledImages(torch.empty(0, *shape, dtype=torch.uint8), torch.empty(0).long())
     unlabelled: Images | None = None
     if streamed:
-        unlabelled = StreamedImages(paths[UNLABELLED], nothing.images, decoding)
+        unlabelled = StreamedImages(paths[UNLABELLED], none, decoding)
     elif UNLABELLED in parts:
         unlabelled = parts[UNLABELLED].images
     return Source(
-        train=labelled.get("train", nothing),
+        train=labelled["train"],
         test=labelled.get("test"),
         classes=tuple(classes),
         unlabelled=unlabelled,
@@ -113,8 +114,8 @@ def _look(root: Path) -> dict[str, Found]:
     names = [name for name in FOLDERS if (root / name).is_dir()]
     if not {"train", UNLABELLED} & {*names}:
         raise SimclrError(
-            f"data.root={root}: there is no folder {UNLABELLED} and no folder train; unlabelled "
-            f"images belong in {UNLABELLED}/, labelled ones in train/CLASS/"
+            f"data.root={root}: there is no folder train and none named {UNLABELLED}; labelled "
+            f"images belong in train/CLASS/, unlabelled ones in {UNLABELLED}/"
         )
     if unread := [path for path in subfolders(root) if path.name not in FOLDERS]:
         logger.warning(
