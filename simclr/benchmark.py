@@ -204,6 +204,7 @@ def _row(result: Result) -> Row:
         val_accuracy=result.metrics.get("val_accuracy"),
         seconds=result.timing.fit_seconds,
         labels_sha256=result.labels.sha256,
+        test_ece=result.metrics.get("test_ece"),
     )
 
 
@@ -217,9 +218,10 @@ def _result(job: Job, results: Sequence[Result], pretrained: Sequence[Pretrained
     for method, rows in by_method(map(_row, results)).items():
         prefix = "" if method == "linear_eval" else f"{method}_"
         metrics[f"{prefix}test_accuracy"] = summarise([row.test_accuracy for row in rows]).mean
-        val = [row.val_accuracy for row in rows if row.val_accuracy is not None]
-        if val:
-            metrics[f"{prefix}val_accuracy"] = summarise(val).mean
+        for name in ("val_accuracy", "test_ece"):
+            known = [value for row in rows if (value := getattr(row, name)) is not None]
+            if known:
+                metrics[f"{prefix}{name}"] = summarise(known).mean
     timings = [one.result.timing for one in pretrained]
     seconds = sum(timing.fit_seconds for timing in timings)
     views = sum(timing.fit_seconds * timing.views_per_second for timing in timings)

@@ -13,12 +13,14 @@ from simclr.benchmark import Outcome, benchmark
 from simclr.checks import check
 from simclr.config.schema import Config, SelfTrainConfig
 from simclr.data.splits import Splits, load_splits
+from simclr.evaluation.calibration import trained_folds
 from simclr.launch.allocator import keep_freed_memory
 from simclr.launch.arguments import written
 from simclr.launch.ranks import is_first, world_size
 from simclr.launch.sweeps import to_go_on
 from simclr.methods import METHODS
 from simclr.methods.base import Features, Job, given_encoder, settings_of
+from simclr.methods.finetune import FOLDS
 from simclr.methods.pretrain import count_views, pretrain
 from simclr.methods.scoring import classifier_drawings, save_classified
 from simclr.reports.results import Result, read_result, write_result
@@ -136,8 +138,9 @@ def _views_of(method: str, config: Config, splits: Splits) -> int:
     if isinstance(settings, SelfTrainConfig):
         batch = min(settings.batch_size, unlabelled)
         return settings.max_epochs * (unlabelled // batch) * (2 * batch + min(batch, labelled))
-    batch = min(settings.batch_size, labelled)
-    return settings.max_epochs * (labelled // batch) * batch
+    folds = trained_folds(labelled, config.labels.per_class or labelled, FOLDS)
+    sizes = [labelled, *[labelled - labelled // FOLDS] * folds]
+    return settings.max_epochs * sum(size - size % min(settings.batch_size, size) for size in sizes)
 
 
 def _quieten() -> None:

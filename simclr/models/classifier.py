@@ -40,6 +40,12 @@ class Classifier(nn.Module):
         weight, bias = softmax_regression(self.norm(features), labels, self.linear.out_features, l2)
         self.linear.load_state_dict({"weight": weight, "bias": bias})
 
+    @torch.no_grad()
+    def soften(self, temperature: float) -> None:
+        """Divide all logits by a temperature, in the linear layer's weights and biases."""
+        for parameter in self.linear.parameters():
+            parameter.div_(temperature)
+
 
 @torch.inference_mode()
 def extract_features(encoder: Encoder, images: Images, batch_size: int = EVAL_BATCH) -> Tensor:

@@ -168,6 +168,47 @@ def confusion_figure(confusion: Tensor, classes: Sequence[str]) -> Figure:
     return figure
 
 
+def reliability_figure(number: Tensor, confidence: Tensor, accuracy: Tensor) -> Figure:
+    """Accuracy against confidence, and how many test images have it.
+
+    Args:
+        number: images in each bin of confidence, (BINS,).
+        confidence: their mean confidence.
+        accuracy: the share of them that is right.
+    """
+    figure = Figure(figsize=(5.4, 5.2), layout="constrained")
+    upper, lower = figure.subplots(2, sharex=True, height_ratios=(3, 1))
+    some = number > 0
+    error = float((number / number.sum() * (confidence - accuracy).abs()).sum())
+    upper.plot([0, 100], [0, 100], ":", color="0.4", label="as confident as right")
+    upper.plot(
+        100 * confidence[some],
+        100 * accuracy[some],
+        "o-",
+        color=COLOURS[0],
+        label="this classifier",
+    )
+    upper.set(ylabel="accuracy, %", title=f"expected calibration error {100 * error:.1f} points")
+    upper.legend(frameon=False, loc="upper left")
+    edges = torch.arange(len(number)) * (100 / len(number))
+    lower.bar(
+        edges.numpy(),
+        number.numpy(),
+        width=100 / len(number),
+        align="edge",
+        color=COLOURS[0],
+        ec="white",
+    )
+    lower.set(
+        yscale="symlog",
+        xlabel="confidence, % (15 bins)",
+        ylabel="images",
+        xlim=(0, 100),
+        ylim=(0, None),
+    )
+    return figure
+
+
 def embedding_figure(features: Tensor, labels: Tensor, classes: Sequence[str]) -> Figure:
     """A t-SNE map of features (N, D), a colour and a marker for each label of (N,).
 

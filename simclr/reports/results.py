@@ -65,6 +65,7 @@ class Row:
     val_accuracy: float | None
     seconds: float
     labels_sha256: str
+    test_ece: float | None = None
 
 
 def by_method(rows: Iterable[Row]) -> dict[str, list[Row]]:

@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 from torch import Tensor
 
+from simclr.evaluation.calibration import reliability
 from simclr.reports import figures
 from simclr.reports.results import Row
 
@@ -105,6 +106,10 @@ PAIRS: dict[str, tuple[Draw, Draw]] = {  # two pictures that must differ
     "mistakes": (
         lambda: figures.mistakes_figure(*classified(wrong=3), CLASSES),
         lambda: figures.mistakes_figure(*classified(wrong=60), CLASSES),
+    ),
+    "reliability": (
+        lambda: figures.reliability_figure(*reliability(*classified(wrong=3)[:0:-1])),
+        lambda: figures.reliability_figure(*reliability(*classified(wrong=60)[:0:-1])),
     ),
     "history": (
         lambda: figures.history_figure([(1.0, 0.5), (2.0, 0.9)], reference=True),
