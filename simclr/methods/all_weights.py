@@ -104,7 +104,7 @@ def train_all(
         *callbacks,
         max_epochs=max_epochs,
         precision=config.trainer.precision,
-        logger=build_logger(config.logger, job.folder, version),
+        logger=build_logger(config, job.folder, version),
     )
     resumed = starting_point(config, job.folder, job.splits.fingerprint) if alone else None
     with job.progress.stage(f"{method}, draw {draw}", data.views_per_step):

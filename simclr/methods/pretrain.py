@@ -29,7 +29,7 @@ from simclr.models.batch_norm import measure_batch_norm
 from simclr.models.encoders import Encoder
 from simclr.models.heads import build_head
 from simclr.models.weights import load_encoder, save_encoder
-from simclr.reports.results import Result, Timing
+from simclr.reports.results import Probed, Result, Timing
 from simclr.training.callbacks.checkpoints import read_checkpoint
 from simclr.training.callbacks.clock import Clock
 from simclr.training.callbacks.collapse import CollapseWarning
@@ -54,13 +54,13 @@ JUDGING_DRAWS = 5  # label draws that judge the second stage
 class Pretrained:
     """A pretrained encoder, its features, and the result of its pretraining.
 
-    `history` holds (seconds of pretraining, probe accuracy on validation images).
+    `history` holds the probes of all stages, the newest last.
     """
 
     encoder: Encoder
     features: Features
     result: Result
-    history: Sequence[tuple[float, float]]
+    history: Sequence[Probed]
 
 
 @dataclass(frozen=True)
@@ -76,6 +76,10 @@ class Stage:
     lr: float
     augment: AugmentConfig
     clustering: ClusteringConfig | None = None
+
+    def steps(self, images: int) -> int:
+        """Steps on so many images."""
+        return self.max_epochs * (images // self.batch_size)
 
 
 def stages(config: Config, images: int) -> list[Stage]:
@@ -112,14 +116,18 @@ def pretrain(job: Job) -> Pretrained:
     todo = stages(config, len(splits.unlabelled))
     start = starting_point(config, job.folder, splits.fingerprint)
     beside = start.parent if start else job.folder / "checkpoints"
+    over = 0
     if start is not None and is_of_clustering(read_checkpoint(start)):
+        over = todo[0].steps(len(splits.unlabelled))
+        job.progress.skip(2 * todo[0].batch_size * over)
         todo = todo[1:]
     metrics: dict[str, float] = {}
     for stage in todo:
         if stage.clustering and start is None:
             _save_before_clustering(job, encoder)
             beside = job.folder / "checkpoints"
-        metrics = _train(job, stage, encoder, clock, probe, start)
+        metrics = _train(job, stage, encoder, clock, probe, start, over)
+        over += stage.steps(len(splits.unlabelled))
         start = None
     metrics.pop("probe_accuracy", None)
     if todo:
@@ -143,10 +151,7 @@ def pretrain(job: Job) -> Pretrained:
 
 def count_views(config: Config, images: int) -> int:
     """Views that pass the encoder in a pretraining on `images` images."""
-    return sum(
-        2 * stage.max_epochs * (images // stage.batch_size) * stage.batch_size
-        for stage in stages(config, images)
-    )
+    return sum(2 * stage.batch_size * stage.steps(images) for stage in stages(config, images))
 
 
 def _save_before_clustering(job: Job, encoder: Encoder) -> None:
@@ -203,8 +208,11 @@ def _train(
     clock: Clock,
     probe: list[LinearProbe],
     start: Path | None,
+    over: int,
 ) -> dict[str, float]:
     """Train the encoder in place, from the checkpoint `start` of this stage if there is one.
+
+    `over` steps of earlier stages are over; curves go on from there.
 
     Returns:
         The last value of every metric.
@@ -229,6 +237,8 @@ def _train(
         if stage.clustering
         else SimCLR(**arguments)
     )
+    for one in probe:
+        one.stage = stage.name
     views_per_step = 2 * stage.batch_size
     every = config.trainer.log_every_n_steps
     curves = ["loss", "contrastive_accuracy", *(["cluster_information"] * bool(stage.clustering))]
@@ -254,7 +264,7 @@ def _train(
             StopSignals(),
             checkpoints(job),
         ],
-        logger=build_logger(config.logger, job.folder, "clustering" if stage.clustering else ""),
+        logger=build_logger(config, job.folder, "clustering" if stage.clustering else "", over),
         checkpointing=True,
     )
     if not stage.clustering:
