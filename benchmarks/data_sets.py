@@ -12,13 +12,14 @@ files of the package as IDX files: 60 000 images for training and 10 000 for the
 
 import argparse
 import json
-import struct
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import torch
+from torch import Tensor
 
+from simclr.data.idx import write_idx
 from simclr.data.sources import load_source
 
 SEED = 0
@@ -48,8 +49,8 @@ def long_tail(source: Path, target: Path, train: int) -> None:
         kept.append(own[: round(len(own) * TAIL ** (-label / 9))])
     chosen = torch.cat(kept).sort().values
     assert mnist.test is not None
-    write(target, "train", mnist.train.images[chosen].numpy(), labels[chosen].numpy())
-    write(target, "t10k", mnist.test.images.numpy(), mnist.test.labels.numpy())
+    write(target, "train", mnist.train.images[chosen], labels[chosen])
+    write(target, "t10k", mnist.test.images, mnist.test.labels)
 
 
 def fashion(source: Path, target: Path, train: int) -> None:
@@ -61,16 +62,14 @@ def fashion(source: Path, target: Path, train: int) -> None:
     order = np.random.default_rng(SEED).permutation(len(labels))
     pixels = np.concatenate(images).reshape(-1, 28, 28)
     for part, chosen in (("train", order[:60_000]), ("t10k", order[60_000:])):
-        write(target, part, pixels[chosen], labels[chosen])
+        write(target, part, torch.from_numpy(pixels[chosen]), torch.from_numpy(labels[chosen]))
 
 
-def write(target: Path, part: str, images: np.ndarray, labels: np.ndarray) -> None:
+def write(target: Path, part: str, images: Tensor, labels: Tensor) -> None:
     """Write images (N, H, W) or (N, 1, H, W), and labels (N,), as two IDX files."""
     target.mkdir(parents=True, exist_ok=True)
-    flat = images.reshape(len(images), *images.shape[-2:])
-    for name, array in ((f"{part}-images-idx3-ubyte", flat), (f"{part}-labels-idx1-ubyte", labels)):
-        header = struct.pack(f">HBB{array.ndim}I", 0, 8, array.ndim, *array.shape)
-        (target / name).write_bytes(header + array.astype(np.uint8).tobytes())
+    write_idx(target / f"{part}-images-idx3-ubyte", images.byte().view(-1, *images.shape[-2:]))
+    write_idx(target / f"{part}-labels-idx1-ubyte", labels.byte())
 
 
 MAKERS: dict[str, Callable[[Path, Path, int], None]] = {

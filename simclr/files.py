@@ -17,7 +17,7 @@ def write_whole(path: Path, content: bytes) -> None:
     Raises:
         OSError: if it cannot be written; what was there before still is.
     """
-    aside = path.with_suffix(".tmp")
+    aside = path.with_name(f"{path.name}.tmp")
     try:
         with aside.open("wb") as file:
             file.write(content)

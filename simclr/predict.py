@@ -5,6 +5,7 @@ import csv
 import json
 import sys
 from collections.abc import Iterable, Iterator, Sequence
+from io import BytesIO
 from pathlib import Path
 from typing import TextIO
 
@@ -14,7 +15,7 @@ from torch import Tensor
 
 from simclr.data.walk import image_paths
 from simclr.errors import SimclrError
-from simclr.files import printable
+from simclr.files import printable, write_whole
 from simclr.inference import Prediction, predict
 from simclr.models.weights import load_classifier
 from simclr.pipes import while_read
@@ -50,8 +51,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     _WRITERS[options.format](readable(), sys.stdout)
     if options.embeddings:
         rows = torch.stack(embeddings) if embeddings else torch.empty(0, classifier.encoder.dim)
-        np.save(options.embeddings, rows.numpy())
+        try:
+            write_whole(options.embeddings, _npy(rows))
+        except OSError as error:
+            reason = error.strerror or error
+            print(f"--embeddings {options.embeddings}: not written: {reason}", file=sys.stderr)
+            return 1
     return int(unread > 0)
+
+
+def _npy(rows: Tensor) -> bytes:
+    content = BytesIO()
+    np.save(content, rows.numpy())
+    return content.getvalue()
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -137,7 +137,7 @@ IDX_FILES = {  # which file, its content (hexadecimal: header and data), and wha
 }
 
 IMAGE_FOLDERS = {  # what is in the folder, and what is said
-    "no train": ("test/a/1.png", "pictures: there is no folder train"),
+    "no train": ("test/a/1.png", "pictures: there is no folder unlabeled and no folder train"),
     "nothing": ("train/", "pictures/train: no images"),
     "an empty class": ("train/a/1.png train/b/", "pictures/train/b: no images"),
     "no class": ("train/1.png", "pictures/train/1.png: not in a class folder"),

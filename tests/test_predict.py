@@ -103,7 +103,7 @@ def test_the_formats_say_the_same(folder: Path, capsys: pytest.CaptureFixture[st
 def test_a_broken_file_is_named_and_the_others_are_classified(
     folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    broken, embeddings = tmp_path / "broken.png", tmp_path / "out.npy"
+    broken, embeddings = tmp_path / "broken.png", tmp_path / "out.bin"
     broken.write_text("no image")
     first, *_, last = photos(folder)
     classifier = folder / "classifier.safetensors"
@@ -131,6 +131,13 @@ def test_what_cannot_work_is_said_in_a_line(
     assert "no such folder" in said(
         capsys, classifier, folder, "--embeddings", absent / "out.npy", status=1
     )[1]  # fmt: skip
+    full = Path("/dev/full")
+    if full.exists():
+        link = tmp_path / "full.npy.tmp"  # where the file is written before it is renamed
+        link.symlink_to(full)
+        err = said(capsys, classifier, folder, "--embeddings", tmp_path / "full.npy", status=1)[1]
+        assert f"--embeddings {tmp_path}/full.npy: not written: No space left" in err
+        assert not (tmp_path / "full.npy").exists()
     (error,) = predict(load_classifier(classifier), [absent])
     assert isinstance(error, SimclrError)
 

@@ -28,7 +28,7 @@ class DataConfig:
 
     name: str = key("mnist", "the data source")
     root: str = key("data", "folder of the data set, or where it is downloaded to")
-    batch_size: int = key(128, "images per batch over all devices", at_least=1)
+    batch_size: int = key(128, "images per batch over all devices", at_least=2)
     val_images: int | None = key(
         None,
         "training images kept for validation; null: a twelfth, at most 5000",
@@ -95,7 +95,7 @@ class ClusteringConfig:
         at_least=0,
     )
     steps: int = key(400, "least number of steps, in whole epochs; 0: none", at_least=0)
-    batch_size: int = key(256, "images per batch; clusters need larger ones", at_least=1)
+    batch_size: int = key(256, "images per batch; clusters need larger ones", at_least=2)
     lr: float = key(2e-3, "peak learning rate", at_least=0)
     heads: list[int] = key([30, 30, 30, 30], "number of clusters of each head", at_least=2)
     weight: float = key(2.0, "weight of the clusters' loss; NT-Xent has 1", at_least=0)
@@ -134,7 +134,7 @@ class FineTuneConfig:
     """Training of all weights on labelled images: finetune, and supervised from scratch."""
 
     max_epochs: int = key(40, "epochs", at_least=1)
-    batch_size: int = key(100, "labelled images per batch", at_least=1)
+    batch_size: int = key(100, "labelled images per batch", at_least=2)
     lr: float = key(1e-4, "peak learning rate of the linear layer", at_least=0)
     encoder_lr: float = key(1e-4, "peak learning rate of the encoder", at_least=0)
     label_smoothing: float = key(0.1, "share of the target for all classes", at_least=0, below=1)
@@ -148,7 +148,7 @@ class SelfTrainConfig:
     """Training of all weights on unlabelled images, with the labelled ones beside them."""
 
     max_epochs: int = key(4, "epochs", at_least=1)
-    batch_size: int = key(512, "unlabelled images; each step sees all labelled ones", at_least=1)
+    batch_size: int = key(512, "unlabelled images; each step sees all labelled ones", at_least=2)
     lr: float = key(2e-3, "peak learning rate", at_least=0)
     label_weight: float = key(
         0.3, "weight of the labels' loss; the agreement of two views has 1", at_least=0

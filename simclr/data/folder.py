@@ -1,4 +1,4 @@
-"""Own images: unlabeled/**, train/CLASS/**, and optionally val/CLASS/** and test/CLASS/**."""
+"""Own images: unlabeled/**, train/CLASS/**, val/CLASS/** and test/CLASS/**."""
 
 import logging
 import unicodedata
@@ -46,7 +46,7 @@ def read_folder(
     are few.
 
     Args:
-        root: holds train/ and, if wanted, unlabeled/, val/ and test/.
+        root: holds train/ or unlabeled/, or both, and, if wanted, val/ and test/.
         image_size: the shorter side is scaled to it, then the centre is cut out.
         channels: 1 for grey, 3 for RGB.
         stream: always leaves the images in unlabeled/ in their files, to be decoded when they are
@@ -59,7 +59,7 @@ def read_folder(
     found = _look(root)
     paths = {name: part.images for name, part in found.items()}
     every = [path for part in paths.values() for path in part]
-    classes = _classes(root / "train")
+    classes = _classes(root / "train") if "train" in found else []
     decoding = Decoding(value_range(every, max_pixels), max_pixels)
     shape = (channels, image_size, image_size)
     streamed = UNLABELLED in paths and (
@@ -81,13 +81,14 @@ def read_folder(
         for name, part in parts.items()
         if name != UNLABELLED
     }
+    nothing = LabelledImages(torch.empty(0, *shape, dtype=torch.uint8), torch.empty(0).long())
     unlabelled: Images | None = None
     if streamed:
-        unlabelled = StreamedImages(paths[UNLABELLED], labelled["train"].images[:0], decoding)
+        unlabelled = StreamedImages(paths[UNLABELLED], nothing.images, decoding)
     elif UNLABELLED in parts:
         unlabelled = parts[UNLABELLED].images
     return Source(
-        train=labelled["train"],
+        train=labelled.get("train", nothing),
         test=labelled.get("test"),
         classes=tuple(classes),
         unlabelled=unlabelled,
@@ -110,10 +111,10 @@ class _Part:
 def _look(root: Path) -> dict[str, Found]:
     """What lies in each of `FOLDERS` that is there; warnings say what is left out."""
     names = [name for name in FOLDERS if (root / name).is_dir()]
-    if "train" not in names:
+    if not {"train", UNLABELLED} & {*names}:
         raise SimclrError(
-            f"data.root={root}: there is no folder train; labelled images belong in train/CLASS/, "
-            "unlabelled ones in unlabeled/"
+            f"data.root={root}: there is no folder {UNLABELLED} and no folder train; unlabelled "
+            f"images belong in {UNLABELLED}/, labelled ones in train/CLASS/"
         )
     if unread := [path for path in subfolders(root) if path.name not in FOLDERS]:
         logger.warning(
@@ -171,7 +172,7 @@ def _misplaced(
             for path in images:
                 if path.parent == root / name:
                     yield f"{readable(path)}: not in a class folder"
-    with_images = {_class_of(path, root / "train") for path in paths["train"]}
+    with_images = {_class_of(path, root / "train") for path in paths.get("train", ())}
     for folder in subfolders(root / "train") if with_images else ():
         if class_name(folder) not in with_images:
             yield f"{readable(folder)}: no images"

@@ -9,14 +9,25 @@ from torch import Tensor
 from simclr.errors import SimclrError
 
 
-def split(total: int, val_images: int, seed: int) -> tuple[Tensor, Tensor]:
-    """Divide `total` images once into indices for training and `val_images` for validation.
+def split(labels: Tensor, val_images: int, seed: int) -> tuple[Tensor, Tensor]:
+    """Divide images at random into some for training and `val_images` for validation.
+
+    A class that would have none left for training keeps one, and validation has one fewer.
+
+    Args:
+        labels: int64 (N,).
+        val_images: how many, fewer than N.
+        seed: which division.
 
     Returns:
-        Sorted int64 indices (total - val_images,) and (val_images,); disjoint, together all.
+        Sorted int64 indices (N - val_images,) and (val_images,); disjoint, together all.
     """
-    order = torch.randperm(total, generator=torch.Generator().manual_seed(seed))
-    return order[val_images:].sort().values, order[:val_images].sort().values
+    order = torch.randperm(len(labels), generator=torch.Generator().manual_seed(seed))
+    train, val = order[val_images:], order[:val_images]
+    for rare in set(labels[val].tolist()) - set(labels[train].tolist()):
+        back = val[labels[val] == rare][:1]
+        train, val = torch.cat((train, back)), val[val != back]
+    return train.sort().values, val.sort().values
 
 
 def draw_labels(labels: Tensor, classes: Sequence[str], per_class: int, seed: int) -> Tensor:

@@ -111,11 +111,24 @@ def _published_source(data: Published, root: Path) -> Source:
 
 
 def _find_idx(root: Path, pattern: str) -> Path | None:
-    name = re.compile(rf"{pattern}[-.]idx\d-ubyte(\.gz)?")
+    """The file of such a name in `root` or `root`/raw, perhaps with a prefix as EMNIST's have.
+
+    Raises:
+        SimclrError: if there are several data sets.
+    """
+    name = re.compile(rf"(?P<prefix>.+-)?{pattern}[-.]idx\d-ubyte(\.gz)?", re.IGNORECASE)
     for folder in filter(Path.is_dir, (root, root / "raw")):
+        found: dict[str, Path] = {}
         for path in sorted(folder.iterdir()):
-            if name.fullmatch(path.name):
-                return path
+            if (match := name.fullmatch(path.name)) and path.is_file():
+                found.setdefault(match["prefix"] or "", path)
+        if len(found) > 1:
+            raise SimclrError(
+                f"data.root={root}: several data sets lie there: "
+                f"{', '.join(path.name for path in found.values())}; give each its own folder"
+            )
+        if found:
+            return found.popitem()[1]
     return None
 
 

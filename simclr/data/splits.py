@@ -60,14 +60,19 @@ class Splits:
     @property
     def summary(self) -> str:
         """How many images each part has, and what was left out."""
-        counts = torch.bincount(self.train.labels, minlength=len(self.classes))
+        counts = self.class_sizes.tolist() or [0]
         labelled = (
             f"{len(self.unlabelled)} images for pretraining, {len(self.train.labels)} of them with "
-            f"labels: {len(self.classes)} classes of {counts.min()} to {counts.max()} images; "
+            f"labels: {len(self.classes)} classes of {min(counts)} to {max(counts)} images; "
             f"{len(self.val.labels) if self.val else 0} for validation, "
             f"{len(self.test.labels) if self.test else 0} for the test"
         )
         return "\n".join([labelled, *self.remarks])
+
+    @property
+    def class_sizes(self) -> Tensor:
+        """How many training images each class has, int64 (C,)."""
+        return torch.bincount(self.train.labels, minlength=len(self.classes))
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -76,10 +81,29 @@ class Splits:
         return channels, height, width
 
     def draw(self, per_class: int | None, seed: int) -> Tensor:
-        """A label draw: sorted positions in `train`, `per_class` of each class, or None for all."""
+        """A label draw: sorted positions in `train`, `per_class` of each class, or None for all.
+
+        Raises:
+            SimclrError: if a class has fewer images, or there are no two classes.
+        """
+        if len(self.classes) < 2:
+            raise SimclrError(
+                f"a classifier needs labelled images of two classes or more, and here are "
+                f"{len(self.classes)}; task=pretrain works without labels"
+            )
         if per_class is None:
             return torch.arange(len(self.train.labels))
         return draw_labels(self.train.labels, self.classes, per_class, seed)
+
+    def draw_to_probe(self, per_class: int | None, seed: int) -> Tensor:
+        """A label draw for looking at an encoder: of smaller classes it takes all images.
+
+        It is empty where no classifier can be trained.
+        """
+        if len(self.classes) < 2 or not self.class_sizes.min():
+            return torch.empty(0, dtype=torch.int64)
+        scarcest = int(self.class_sizes.min())
+        return self.draw(None if per_class is None else min(per_class, scarcest), seed)
 
     def in_unlabelled(self, chosen: Tensor) -> Tensor:
         """Positions in `unlabelled`, whose last images are those of `train`."""
@@ -123,7 +147,7 @@ def load_splits(config: DataConfig) -> Splits:
                 f"data.val_images={val_images}: there are only {len(indices)} training "
                 "images to split them off; choose fewer"
             )
-        indices, val_indices = split(len(indices), val_images, config.split_seed)
+        indices, val_indices = split(train.labels, val_images, config.split_seed)
         val = train.select(val_indices)
         train = train.select(indices)
     more = source.unlabelled

@@ -163,10 +163,10 @@ def logged(trainer: L.Trainer) -> dict[str, float]:
     return metrics
 
 
-def labels_of(job: Job, seed: int) -> Labels:
-    per_class = job.config.labels.per_class
-    indices = job.splits.train_indices[job.splits.draw(per_class, seed)]
-    return Labels(per_class, seed, fingerprint(indices))
+def labels_of(job: Job, seed: int, chosen: Tensor) -> Labels:
+    """A description of the label draw of this seed, which chose these positions in `train`."""
+    indices = job.splits.train_indices[chosen]
+    return Labels(job.config.labels.per_class, seed, fingerprint(indices))
 
 
 def settings_of(config: Config, method: str) -> FineTuneConfig | SelfTrainConfig:

@@ -109,8 +109,7 @@ def pretrain(job: Job) -> Pretrained:
     """Train an encoder on the unlabelled images and save it in the job's folder."""
     config, splits = job.config, job.splits
     encoder = given_encoder(job)
-    chosen = splits.draw(config.labels.per_class, config.labels.seed)
-    l2 = penalty(config.probe.l2, len(chosen))
+    chosen = splits.draw_to_probe(config.labels.per_class, config.labels.seed)
     clock = Clock()
     probe = _probe(job, encoder, splits.train.select(chosen), clock)
     todo = stages(config, len(splits.unlabelled))
@@ -138,13 +137,14 @@ def pretrain(job: Job) -> Pretrained:
     encoder = features.encoder
     if is_first():
         save_encoder(job.folder / "encoder.safetensors", encoder, config.encoder, splits.shape[0])
-    if features.val is not None:
+    if features.val is not None and len(chosen):
+        l2 = penalty(config.probe.l2, len(chosen))
         metrics["val_accuracy"] = fitted_accuracy(
             features.norm, features.train(chosen), features.val, l2
         )
     views = count_views(config, len(splits.unlabelled))
     timing = Timing(clock.seconds, views / clock.seconds if views else 0.0)
-    labels = labels_of(job, config.labels.seed)
+    labels = labels_of(job, config.labels.seed, chosen)
     result = Result("pretrain", config.seed, metrics, labels, 0, timing)
     return Pretrained(encoder.eval(), features, result, probe[0].history if probe else [])
 
@@ -175,7 +175,8 @@ def _better(job: Job, path: Path, after: Features) -> Features:
         path: file of the encoder before the second stage.
         after: features of the encoder after it.
     """
-    if job.splits.val is None or not path.exists():
+    judged = job.splits.val is not None and path.exists()
+    if not judged or not len(job.splits.draw_to_probe(1, 0)):
         return after
     before = Features(load_encoder(path), job)
     was, now = _probe_accuracy(job, before), _probe_accuracy(job, after)
@@ -191,11 +192,12 @@ def _better(job: Job, path: Path, after: Features) -> Features:
 
 def _probe_accuracy(job: Job, features: Features) -> float:
     """Mean validation accuracy of linear classifiers on the first label draws."""
-    labels = replace(job.config.labels, draws=JUDGING_DRAWS)
+    labels = job.config.labels
     assert features.val is not None
     accuracies = []
-    for draw in job.splits.draws(labels):
-        train = features.train(job.splits.draw(labels.per_class, draw))
+    draws = 1 if labels.per_class is None else JUDGING_DRAWS
+    for draw in range(labels.seed, labels.seed + draws):
+        train = features.train(job.splits.draw_to_probe(labels.per_class, draw))
         l2 = penalty(job.config.probe.l2, len(train.labels))
         accuracies.append(fitted_accuracy(features.norm, train, features.val, l2))
     return sum(accuracies) / len(accuracies)
@@ -242,7 +244,10 @@ def _train(
     views_per_step = 2 * stage.batch_size
     every = config.trainer.log_every_n_steps
     curves = ["loss", "contrastive_accuracy", *(["cluster_information"] * bool(stage.clustering))]
-    seen = (splits.val or splits.train).sample(PICTURED)
+    seen, names = (splits.val or splits.train).sample(PICTURED), splits.classes
+    if not len(seen.labels):
+        some = splits.unlabelled[:: -(-len(splits.unlabelled) // PICTURED)]
+        seen, names = LabelledImages(some, torch.zeros(len(some)).long()), ("unlabelled",)
     trainer = build_trainer(
         config,
         max_epochs=stage.max_epochs,
@@ -252,9 +257,7 @@ def _train(
             *probe,
             Curves(clock, every, views_per_step, *curves),
             *([Monitors(clock, config.probe.every_steps)] if config.probe.every_steps else []),
-            Pictures(
-                encoder, clock, build_views(replace(stage.augment, size=1.0)), seen, splits.classes
-            ),
+            Pictures(encoder, clock, build_views(replace(stage.augment, size=1.0)), seen, names),
             FiniteLoss(
                 f"loss.temperature={config.loss.temperature:g}; choose a lower "
                 f"{'clustering' if stage.clustering else 'optimizer'}.lr "
@@ -282,9 +285,9 @@ def _train(
 
 
 def _probe(job: Job, encoder: Encoder, labelled: LabelledImages, clock: Clock) -> list[LinearProbe]:
-    """The probe during pretraining; none without validation images, or where it is turned off."""
+    """The probe during pretraining; none without labelled and validation images, or if unwanted."""
     config, splits = job.config.probe, job.splits
-    if splits.val is None or not config.every_steps:
+    if splits.val is None or not len(labelled.labels) or not config.every_steps:
         return []
     return [
         LinearProbe(

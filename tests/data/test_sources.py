@@ -52,6 +52,28 @@ def test_raw_folder_with_other_spellings(root: Path) -> None:
     check(root)
 
 
+def test_emnist_s_prefix_and_capitals(root: Path) -> None:
+    for path in list(root.glob("*-ubyte")):
+        path.rename(root / f"EMNIST-letters-{path.name.upper()}")
+    check(root)
+
+
+def test_a_folder_beside_the_file_may_have_its_name(root: Path) -> None:
+    name = "train-images-idx3-ubyte"
+    packed = (root / name).read_bytes()
+    (root / name).unlink()
+    (root / name).mkdir()
+    (root / name / name).write_bytes(packed)
+    (root / f"{name}.gz").write_bytes(packed)
+    check(root)
+
+
+def test_two_data_sets_in_one_folder_are_told(root: Path) -> None:
+    write_idx(root / "emnist-digits-train-images-idx3-ubyte", pictures(6, 5, 4))
+    with pytest.raises(SimclrError, match=r"several data sets lie there: emnist-digits.*, train-"):
+        load_source("idx", root)
+
+
 def test_compressed(root: Path) -> None:
     write_idx(root / "train-images-idx3-ubyte.gz", pictures(6, 5, 4))
     (root / "train-images-idx3-ubyte").unlink()
