@@ -1,5 +1,6 @@
 """Pretraining: an encoder from unlabelled images, in one or two stages."""
 
+import logging
 from collections.abc import Sequence
 from copy import deepcopy
 from dataclasses import dataclass, replace
@@ -43,7 +44,9 @@ from simclr.training.optim import scaled_lr
 from simclr.training.pace import expected_seconds, in_words
 from simclr.training.resume import is_of_clustering, starting_point
 from simclr.training.trainer import build_logger, build_trainer, decisions
-from simclr.views import build_views
+from simclr.views import Views, build_views
+
+logger = logging.getLogger(__name__)
 
 PICTURED = 500  # images that pictures of a pretraining choose from
 BEFORE_CLUSTERING = "before_clustering.safetensors"  # beside the checkpoints
@@ -225,6 +228,7 @@ def _train(
     data = ContrastiveDataModule(
         splits.unlabelled, build_views(stage.augment), stage.batch_size, config.seed
     )
+    _warn_of_equal_views(data.views, splits.shape)
     steps = stage.max_epochs * len(data.train_dataloader())
     arguments: dict[str, Any] = {
         "encoder": encoder,
@@ -282,6 +286,17 @@ def _train(
     with job.progress.stage(f"{stage.name}, seed {config.seed}", views_per_step):
         trainer.fit(module, data, ckpt_path=start, weights_only=True)
     return logged(trainer)
+
+
+def _warn_of_equal_views(views: Views, shape: tuple[int, int, int]) -> None:
+    """Say so if the two views of an image are the same, from which nothing is learnt."""
+    generator = torch.Generator().manual_seed(0)
+    images = torch.rand(64, *shape, generator=generator)
+    if torch.equal(*views.pair(images, generator)):
+        logger.warning(
+            "The two views of an image are the same: no augmentation is on, and there is nothing "
+            "to learn; choose augment=digits, affine, crops or photos, or set augment.*"
+        )
 
 
 def _probe(job: Job, encoder: Encoder, labelled: LabelledImages, clock: Clock) -> list[LinearProbe]:

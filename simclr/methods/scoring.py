@@ -107,8 +107,8 @@ def fit_and_score(
         (scores,) = trainer.test(module, data, verbose=False)
         metrics |= scores
         confusion = module.confusion.compute().cpu()
-        logits, labels = map(torch.cat, zip(*module.tested, strict=True))
-        metrics["test_ece"] = calibration_error(logits, labels)
+        logits, truth = map(torch.cat, zip(*module.tested, strict=True))
+        metrics["test_ece"] = calibration_error(logits, truth)
     views = max(1, trainer.global_step) * data.views_per_step
     timing = Timing(clock.seconds, views / clock.seconds)
     n_test = int(confusion.sum())
