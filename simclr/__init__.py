@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from simclr.config.schema import EncoderConfig as EncoderConfig
     from simclr.data.datamodule import ContrastiveDataModule as ContrastiveDataModule
     from simclr.inference import predict as predict
+    from simclr.learner import Learner as Learner
     from simclr.losses.nt_xent import nt_xent as nt_xent
     from simclr.methods.simclr import SimCLR as SimCLR
     from simclr.models.encoders import build_encoder as build_encoder
@@ -28,6 +29,7 @@ _PLACES = {
     "Config": "simclr.config.schema",
     "ContrastiveDataModule": "simclr.data.datamodule",
     "EncoderConfig": "simclr.config.schema",
+    "Learner": "simclr.learner",
     "SimCLR": "simclr.methods.simclr",
     "build_encoder": "simclr.models.encoders",
     "build_views": "simclr.views",

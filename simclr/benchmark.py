@@ -14,12 +14,14 @@ from simclr.errors import SimclrError
 from simclr.launch.ranks import is_first, rank, world_size
 from simclr.methods import METHODS
 from simclr.methods.base import Features, Job, new_encoder
-from simclr.methods.pretrain import Pretrained, pretrain
+from simclr.methods.pretrain import Pretrained, count_views, pretrain
 from simclr.methods.scoring import SHOWN_IMAGES, classifier_drawings, save_classified
+from simclr.methods.work import views_of_method
 from simclr.models.weights import load_classifier, load_encoder
 from simclr.reports.mosaic import neighbours, one_per_class
 from simclr.reports.results import (
     SEED_SIMCLR,
+    Probed,
     Result,
     Row,
     Timing,
@@ -112,7 +114,7 @@ def report(job: Job, found: Benchmark) -> str:
     """The table, and the sentences it needs, in Markdown."""
     config = job.config
     seconds = [one.result.timing.fit_seconds for one in found.pretrained]
-    rates = [one.result.timing.views_per_second for one in found.pretrained]
+    views = sum(one.result.timing.views for one in found.pretrained)
     draws, each = len(job.splits.draws(config.labels)), config.labels.per_class
     labels = len(job.splits.draw(each, config.labels.seed))
     lines = [
@@ -123,7 +125,7 @@ def report(job: Job, found: Benchmark) -> str:
         table(found.rows),
         "",
         f"Pretraining took {sum(seconds) / len(seconds):.0f} s "
-        f"({sum(rates) / len(rates):.0f} views/s)."
+        f"({views / sum(seconds):.0f} views/s)."
         if sum(seconds)
         else "No pretraining by this run.",
     ]
@@ -151,7 +153,8 @@ def _pretrained(job: Job, ledger: Ledger) -> Pretrained:
         ledger.add(made.result, beside=made.history)
         return made
     encoder = load_encoder(job.folder / "encoder.safetensors")
-    history = [(seconds, accuracy) for seconds, accuracy in ledger.beside(done)]
+    history = [Probed(*probed) for probed in ledger.beside(done)]
+    job.progress.skip(count_views(config, len(job.splits.unlabelled)))
     return Pretrained(encoder, Features(encoder, job), done, history)
 
 
@@ -178,6 +181,8 @@ def _classify(
                 save_classified(first, found)
                 beside = found.confusion.tolist()
             ledger.add(result, beside)
+        else:
+            job.progress.skip(views_of_method(method, config, job.splits))
         results.append(result)
     return results
 
@@ -204,11 +209,12 @@ def _row(result: Result) -> Row:
         val_accuracy=result.metrics.get("val_accuracy"),
         seconds=result.timing.fit_seconds,
         labels_sha256=result.labels.sha256,
+        test_ece=result.metrics.get("test_ece"),
     )
 
 
 def _seconds_to_seed_accuracy(pretrained: Pretrained) -> float | None:
-    passed = (s for s, accuracy in pretrained.history if accuracy > SEED_SIMCLR)
+    passed = (one.seconds for one in pretrained.history if one.accuracy > SEED_SIMCLR)
     return next(passed, None)
 
 
@@ -217,12 +223,13 @@ def _result(job: Job, results: Sequence[Result], pretrained: Sequence[Pretrained
     for method, rows in by_method(map(_row, results)).items():
         prefix = "" if method == "linear_eval" else f"{method}_"
         metrics[f"{prefix}test_accuracy"] = summarise([row.test_accuracy for row in rows]).mean
-        val = [row.val_accuracy for row in rows if row.val_accuracy is not None]
-        if val:
-            metrics[f"{prefix}val_accuracy"] = summarise(val).mean
+        for name in ("val_accuracy", "test_ece"):
+            known = [value for row in rows if (value := getattr(row, name)) is not None]
+            if known:
+                metrics[f"{prefix}{name}"] = summarise(known).mean
     timings = [one.result.timing for one in pretrained]
     seconds = sum(timing.fit_seconds for timing in timings)
-    views = sum(timing.fit_seconds * timing.views_per_second for timing in timings)
+    views = sum(timing.views for timing in timings)
     metrics["pretrain_seconds"] = seconds / len(pretrained)
     passed = [_seconds_to_seed_accuracy(one) for one in pretrained]
     reached = [when for when in passed if when is not None]

@@ -12,17 +12,18 @@ from pathlib import Path
 
 from simclr.benchmark import Outcome, benchmark
 from simclr.checks import check
-from simclr.config.schema import Config, SelfTrainConfig
+from simclr.config.schema import Config
 from simclr.data.splits import Splits, load_splits
 from simclr.errors import SimclrError, reason
 from simclr.launch.allocator import keep_freed_memory
 from simclr.launch.arguments import written
-from simclr.launch.ranks import is_first, world_size
+from simclr.launch.ranks import is_first
 from simclr.launch.sweeps import to_go_on
 from simclr.methods import METHODS
-from simclr.methods.base import Features, Job, given_encoder, settings_of
-from simclr.methods.pretrain import count_views, pretrain
+from simclr.methods.base import Features, Job, given_encoder
+from simclr.methods.pretrain import pretrain
 from simclr.methods.scoring import classifier_drawings, save_classified
+from simclr.methods.work import views_of_job
 from simclr.reports.results import Result, read_result, write_result
 from simclr.reports.show import harmless, show
 from simclr.reports.tensorboard import add_result, warn_of_writers
@@ -30,6 +31,8 @@ from simclr.training.callbacks.progress import Progress
 from simclr.training.callbacks.stopping import Stopped, requeue
 from simclr.training.ledger import remove_ledgers
 from simclr.training.resume import AUTO, claimed, same_settings
+
+WATCH = "python -m tensorboard.main --logdir"  # also where the environment is not activated
 
 
 def run(config: Config, begin: Callable[[], None] = lambda: None) -> Result:
@@ -58,10 +61,10 @@ def run(config: Config, begin: Callable[[], None] = lambda: None) -> Result:
 def _run(folder: Path, config: Config) -> Result:
     splits = load_splits(config.data)
     _check_labels(config, splits)
-    progress = Progress(_views(config, splits))
+    progress = Progress(views_of_job(config, splits))
     progress.say(splits.summary)
     if config.logger == "tensorboard":
-        progress.say(f"Watch: tensorboard --logdir {shlex.quote(str(folder))}")
+        progress.say(f"Watch: {WATCH} {shlex.quote(str(folder))}")
     try:
         outcome = _do(Job(config, splits, folder, progress))
         result = outcome.result
@@ -71,7 +74,7 @@ def _run(folder: Path, config: Config) -> Result:
             )  # first: what is drawn may fail
             remove_ledgers(folder)
             with harmless("TensorBoard does not show the result"):
-                add_result(config, folder, result.metrics)
+                add_result(config, folder, result.metrics, outcome.text)
             if outcome.drawings:
                 with progress.stage("figures"):
                     show(config, folder, outcome.drawings, files=config.task == "benchmark")
@@ -130,33 +133,6 @@ def _do(job: Job) -> Outcome:
         return Outcome(classified.result)
     found = classified.classifier, classified.confusion
     return Outcome(classified.result, drawings=lambda: classifier_drawings(job, *found))
-
-
-def _views(config: Config, splits: Splits) -> int:
-    """Views that training puts through the encoder, as the progress bar counts them."""
-    unlabelled = len(splits.unlabelled)
-    if config.task == "pretrain":
-        return count_views(config, unlabelled)
-    if config.task != "benchmark":
-        return _views_of(config.task, config, splits)
-    processes = world_size(config.trainer.devices, config.trainer.num_nodes)
-    draws = -(-len(splits.draws(config.labels)) // processes)  # which the processes share
-    trained = draws * sum(_views_of(method, config, splits) for method in config.methods)
-    return len(config.pretrain_seeds or [0]) * (count_views(config, unlabelled) + trained)
-
-
-def _views_of(method: str, config: Config, splits: Splits) -> int:
-    """Those of a method on one label draw."""
-    if not METHODS[method].trains:
-        return 0
-    settings = settings_of(config, method)
-    labelled = len(splits.draw(config.labels.per_class, config.labels.seed))
-    unlabelled = len(splits.unlabelled)
-    if isinstance(settings, SelfTrainConfig):
-        batch = min(settings.batch_size, unlabelled)
-        return settings.max_epochs * (unlabelled // batch) * (2 * batch + min(batch, labelled))
-    batch = min(settings.batch_size, labelled)
-    return settings.max_epochs * (labelled // batch) * batch
 
 
 def _quieten() -> None:

@@ -13,6 +13,7 @@ FEW_LABELS = 100
 logger = logging.getLogger(__name__)
 
 _ROUNDING = 1e-5  # of a feature's mean: float32 sums of images' pixels differ by so much, or less
+_HARDLY = 1e-3  # of a feature's mean; where none differs by more, the network is nearly dead
 _NOTHING = 1e-3  # length below which a standardised row is rounding alone; usual is the root of D
 
 
@@ -39,6 +40,13 @@ class FeatureNorm(nn.Module):
         varies = sd > (_ROUNDING * mean.abs()).clamp(min=1e-6)
         if not varies.any():
             logger.warning("No feature varies between images: the encoder tells them apart no more")
+        elif not (sd[varies] > _HARDLY * mean[varies].abs()).any():
+            most = float((sd / mean.abs())[varies].max())
+            logger.warning(
+                "Features differ between images by %.0e of their mean at most: the encoder hardly "
+                "tells them apart, so that rounding is part of every result",
+                most,
+            )
         return cls(mean, torch.where(varies, sd, mean.abs().clamp(min=1)))
 
     def forward(self, features: Tensor) -> Tensor:

@@ -25,6 +25,11 @@ def in_sweep() -> bool:
     return HydraConfig.initialized() and HydraConfig.get().mode == RunMode.MULTIRUN
 
 
+def overrides() -> list[str] | None:
+    """What was set on the command line, of a job also by its sweep; None where Hydra is not."""
+    return list(HydraConfig.get().overrides.task) if HydraConfig.initialized() else None
+
+
 def share_machine() -> None:
     """Give this job its part: the threads its launcher speaks of, and the GPUs in turn.
 

@@ -8,7 +8,7 @@ from simclr.config.schema import OptimizerConfig
 from simclr.data.datamodule import LabelledDataModule
 from simclr.launch.ranks import is_first
 from simclr.methods.base import Job, checkpoints
-from simclr.methods.scoring import Classified, Scored, fit_and_score
+from simclr.methods.scoring import Classified, HeldOut, Scored, fit_and_score
 from simclr.models.classifier import Classifier
 from simclr.training.callbacks.clock import Clock
 from simclr.training.callbacks.curves import Curves
@@ -82,10 +82,11 @@ def train_all(
     data: LabelledDataModule,
     max_epochs: int,
     draw: int,
+    held_out: HeldOut | None = None,
 ) -> Classified:
     """Train all weights of a classifier, and score it.
 
-    The training can be resumed if the method is the task.
+    The training can be resumed if the method is the task. `held_out` is that of `fit_and_score`.
     """
     config = job.config
     clock = Clock()
@@ -105,8 +106,8 @@ def train_all(
         *callbacks,
         max_epochs=max_epochs,
         precision=config.trainer.precision,
-        logger=build_logger(config.logger, job.folder, version),
+        logger=build_logger(config, job.folder, version),
     )
     resumed = starting_point(config, job.folder, job.splits.fingerprint) if alone else None
     with job.progress.stage(f"{method}, draw {draw}", data.views_per_step):
-        return fit_and_score(method, job, trainer, module, data, clock, draw, resumed)
+        return fit_and_score(method, job, trainer, module, data, clock, draw, resumed, held_out)

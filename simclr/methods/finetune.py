@@ -1,20 +1,29 @@
 """Training on labelled images alone: fine-tuning, and the supervised baseline."""
 
+from collections.abc import Callable
 from copy import deepcopy
 from dataclasses import replace
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from simclr.config.augment import milder
 from simclr.config.schema import FineTuneConfig, OptimizerConfig
-from simclr.data.datamodule import LabelledDataModule
+from simclr.data.datamodule import LabelledDataModule, to_float
+from simclr.data.images import LabelledImages
+from simclr.evaluation.calibration import held_out_logits
 from simclr.evaluation.probe import penalty
 from simclr.methods.all_weights import AllWeights, train_all
 from simclr.methods.base import Features, Job, new_encoder, settings_of
 from simclr.methods.scoring import Classified
-from simclr.models.classifier import Classifier
+from simclr.models.classifier import Classifier, extract_features
+from simclr.training.callbacks.finite import FiniteLoss
+from simclr.training.callbacks.stopping import StopSignals
+from simclr.training.trainer import local_trainer
 from simclr.views import build_views
+
+FOLDS = 3  # of the labelled images, for calibration; each is a training of its own
 
 
 class FineTune(AllWeights):
@@ -67,11 +76,14 @@ def finetune(job: Job, features: Features, draw: int) -> Classified:
     Training starts at the linear classifier on the frozen encoder, so that the features are not
     distorted by a random one (LP-FT, Kumar et al. 2022, arXiv:2202.10054).
     """
-    train = features.train(job.splits.draw(job.config.labels.per_class, draw))
-    start = features.classifier(deepcopy(features.encoder))
-    l2 = penalty(job.config.probe.l2, len(train.labels))
-    start.fit_linear(train.images, train.labels, l2)
-    return _train("finetune", job, start, draw, keep_statistics=True)
+
+    def begin(train: LabelledImages) -> Classifier:
+        start = features.classifier(deepcopy(features.encoder))
+        l2 = penalty(job.config.probe.l2, len(train.labels))
+        start.fit_linear(extract_features(features.encoder, train.images), train.labels, l2)
+        return start
+
+    return _train("finetune", job, begin, draw, keep_statistics=True)
 
 
 def supervised(job: Job, features: Features, draw: int) -> Classified:
@@ -79,32 +91,66 @@ def supervised(job: Job, features: Features, draw: int) -> Classified:
 
     `features` are not used: the baseline draws its own weights from the seed.
     """
-    start = Classifier(new_encoder(job), len(job.splits.classes))
-    return _train("supervised", job, start, draw, keep_statistics=False)
+
+    def begin(_: LabelledImages) -> Classifier:
+        return Classifier(new_encoder(job), len(job.splits.classes))
+
+    return _train("supervised", job, begin, draw, keep_statistics=False)
 
 
 def _train(
-    method: str, job: Job, start: Classifier, draw: int, *, keep_statistics: bool
+    method: str,
+    job: Job,
+    begin: Callable[[LabelledImages], Classifier],
+    draw: int,
+    *,
+    keep_statistics: bool,
 ) -> Classified:
-    """Train all weights on views of the labelled images alone, and score the classifier."""
+    """Train all weights on views of the labelled images alone, and score the classifier.
+
+    Args:
+        method: its name.
+        job: the job.
+        begin: the classifier that training on these labelled images starts at.
+        draw: the label seed.
+        keep_statistics: that of `FineTune`.
+    """
     config, splits = job.config, job.splits
     settings = settings_of(config, method)
     assert isinstance(settings, FineTuneConfig)
-    data = LabelledDataModule(
-        splits.train.select(splits.draw(config.labels.per_class, draw)),
-        splits.val,
-        splits.test,
-        settings.batch_size,
+    epochs = settings.max_epochs
+    labelled = splits.train.select(splits.draw(config.labels.per_class, draw))
+    views = build_views(milder(replace(config.augment, size=1.0), settings.augment_strength))
+
+    def prepare(data: LabelledDataModule) -> FineTune:
+        return FineTune(
+            begin(data.train),
+            replace(config.optimizer, lr=settings.lr),
+            settings.encoder_lr,
+            total_steps=epochs * len(data.train_dataloader()),
+            label_smoothing=settings.label_smoothing,
+            keep_statistics=keep_statistics,
+            log_every_n_steps=config.trainer.log_every_n_steps,
+        )
+
+    def fit(train: LabelledImages, unseen: LabelledImages) -> Tensor:
+        data = LabelledDataModule(train, None, None, settings.batch_size, draw, views)
+        module = prepare(data)
+        watching = (job.progress, FiniteLoss("choose a lower learning rate"), StopSignals())
+        precision = config.trainer.precision
+        trainer = local_trainer(config, *watching, max_epochs=epochs, precision=precision)
+        trainer.fit(module, data)
+        with torch.inference_mode():
+            logits: Tensor = module.eval()(to_float(unseen.images).to(module.device))
+            return logits
+
+    data = LabelledDataModule(labelled, splits.val, splits.test, settings.batch_size, draw, views)
+    return train_all(
+        method,
+        job,
+        prepare(data),
+        data,
+        epochs,
         draw,
-        build_views(milder(replace(config.augment, size=1.0), settings.augment_strength)),
+        lambda: held_out_logits(labelled, FOLDS, fit),
     )
-    module = FineTune(
-        start,
-        replace(config.optimizer, lr=settings.lr),
-        settings.encoder_lr,
-        total_steps=settings.max_epochs * len(data.train_dataloader()),
-        label_smoothing=settings.label_smoothing,
-        keep_statistics=keep_statistics,
-        log_every_n_steps=config.trainer.log_every_n_steps,
-    )
-    return train_all(method, job, module, data, settings.max_epochs, draw)

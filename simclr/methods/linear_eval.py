@@ -6,13 +6,16 @@ from torch import Tensor, nn
 
 from simclr.data.datamodule import LabelledDataModule
 from simclr.data.images import LabelledImages
+from simclr.evaluation.calibration import held_out_logits, linear_fit
 from simclr.evaluation.probe import penalty
 from simclr.methods.base import Features, Job
-from simclr.methods.scoring import Classified, Scored, fit_and_score
+from simclr.methods.scoring import Classified, HeldOut, Scored, fit_and_score
 from simclr.models.classifier import Classifier
 from simclr.models.encoders import Encoder
 from simclr.training.callbacks.clock import Clock
 from simclr.training.trainer import local_trainer
+
+FOLDS = 10  # of the labelled images, for calibration
 
 
 class LinearEval(Scored):
@@ -73,15 +76,25 @@ def fit_frozen(
     train: LabelledImages,
     draw: int,
     clock: Clock,
+    held_out: HeldOut | None = None,
 ) -> Classified:
-    """Fit `module` to the labelled features `train`, and score it."""
+    """Fit `module` to the labelled features `train`, and score it.
+
+    `held_out` is that of `fit_and_score`.
+    """
     data = LabelledDataModule(train, features.val, features.test, batch_size=len(train.labels))
     trainer = local_trainer(job.config, clock, job.progress)
-    return fit_and_score(method, job, trainer, module, data, clock, draw)
+    return fit_and_score(method, job, trainer, module, data, clock, draw, held_out=held_out)
 
 
 def _on_draw(method: str, job: Job, features: Features, draw: int) -> Classified:
     train = features.train(job.splits.draw(job.config.labels.per_class, draw))
-    module = LinearEval(features.classifier(), penalty(job.config.probe.l2, len(train.labels)))
+    l2 = penalty(job.config.probe.l2, len(train.labels))
+    module = LinearEval(features.classifier(), l2)
+
+    def held_out() -> tuple[Tensor, Tensor] | None:
+        normed = LabelledImages(features.norm(train.images), train.labels)
+        return held_out_logits(normed, FOLDS, linear_fit(len(job.splits.classes), l2))
+
     with job.progress.stage(f"{method}, draw {draw}"):
-        return fit_frozen(method, job, features, module, train, draw, Clock())
+        return fit_frozen(method, job, features, module, train, draw, Clock(), held_out)

@@ -1,5 +1,6 @@
 """Pretraining: an encoder from unlabelled images, in one or two stages."""
 
+import logging
 from collections.abc import Sequence
 from copy import deepcopy
 from dataclasses import dataclass, replace
@@ -30,7 +31,7 @@ from simclr.models.batch_norm import measure_batch_norm
 from simclr.models.encoders import Encoder
 from simclr.models.heads import build_head
 from simclr.models.weights import load_encoder, save_encoder
-from simclr.reports.results import Result, Timing
+from simclr.reports.results import Probed, Result, Timing
 from simclr.training.callbacks.checkpoints import read_checkpoint
 from simclr.training.callbacks.clock import Clock
 from simclr.training.callbacks.collapse import CollapseWarning
@@ -45,7 +46,9 @@ from simclr.training.optim import scaled_lr
 from simclr.training.pace import expected_seconds, in_words
 from simclr.training.resume import is_of_clustering, starting_point
 from simclr.training.trainer import build_logger, build_trainer, decisions
-from simclr.views import build_views
+from simclr.views import Views, build_views
+
+logger = logging.getLogger(__name__)
 
 PICTURED = 500  # images that pictures of a pretraining choose from
 BEFORE_CLUSTERING = "before_clustering.safetensors"  # beside the checkpoints
@@ -56,13 +59,13 @@ JUDGING_DRAWS = 5  # label draws that judge the second stage
 class Pretrained:
     """A pretrained encoder, its features, and the result of its pretraining.
 
-    `history` holds (seconds of pretraining, probe accuracy on validation images).
+    `history` holds the probes of all stages, the newest last.
     """
 
     encoder: Encoder
     features: Features
     result: Result
-    history: Sequence[tuple[float, float]]
+    history: Sequence[Probed]
 
 
 @dataclass(frozen=True)
@@ -78,6 +81,10 @@ class Stage:
     lr: float
     augment: AugmentConfig
     clustering: ClusteringConfig | None = None
+
+    def steps(self, images: int) -> int:
+        """Steps on so many images."""
+        return self.max_epochs * (images // self.batch_size)
 
 
 def stages(config: Config, images: int) -> list[Stage]:
@@ -116,14 +123,18 @@ def pretrain(job: Job) -> Pretrained:
     todo = stages(config, len(splits.unlabelled))
     start = starting_point(config, job.folder, splits.fingerprint)
     beside = start.parent if start else job.folder / "checkpoints"
+    over = 0
     if start is not None and is_of_clustering(read_checkpoint(start)):
+        over = todo[0].steps(len(splits.unlabelled))
+        job.progress.skip(2 * todo[0].batch_size * over)
         todo = todo[1:]
     metrics: dict[str, float] = {}
     for stage in todo:
         if stage.clustering and start is None:
             _save_before_clustering(job, encoder)
             beside = job.folder / "checkpoints"
-        metrics = _train(job, stage, encoder, clock, probe, start)
+        metrics = _train(job, stage, encoder, clock, probe, start, over)
+        over += stage.steps(len(splits.unlabelled))
         start = None
     metrics.pop("probe_accuracy", None)
     if todo:
@@ -147,10 +158,7 @@ def pretrain(job: Job) -> Pretrained:
 
 def count_views(config: Config, images: int) -> int:
     """Views that pass the encoder in a pretraining on `images` images."""
-    return sum(
-        2 * stage.max_epochs * (images // stage.batch_size) * stage.batch_size
-        for stage in stages(config, images)
-    )
+    return sum(2 * stage.batch_size * stage.steps(images) for stage in stages(config, images))
 
 
 def _save_before_clustering(job: Job, encoder: Encoder) -> None:
@@ -208,8 +216,11 @@ def _train(
     clock: Clock,
     probe: list[LinearProbe],
     start: Path | None,
+    over: int,
 ) -> dict[str, float]:
     """Train the encoder in place, from the checkpoint `start` of this stage if there is one.
+
+    `over` steps of earlier stages are over; curves go on from there.
 
     Returns:
         The last value of every metric.
@@ -220,6 +231,7 @@ def _train(
     data = ContrastiveDataModule(
         splits.unlabelled, build_views(stage.augment), stage.batch_size, config.seed
     )
+    _warn_of_equal_views(data.views, splits.shape)
     steps = stage.max_epochs * len(data.train_dataloader())
     arguments: dict[str, Any] = {
         "encoder": encoder,
@@ -234,6 +246,8 @@ def _train(
         if stage.clustering
         else SimCLR(**arguments)
     )
+    for one in probe:
+        one.stage = stage.name
     views_per_step = 2 * stage.batch_size
     every = config.trainer.log_every_n_steps
     curves = ["loss", "contrastive_accuracy", *(["cluster_information"] * bool(stage.clustering))]
@@ -258,7 +272,7 @@ def _train(
             StopSignals(),
             checkpoints(job),
         ],
-        logger=build_logger(config.logger, job.folder, "clustering" if stage.clustering else ""),
+        logger=build_logger(config, job.folder, "clustering" if stage.clustering else "", over),
         checkpointing=True,
     )
     if not stage.clustering:
@@ -282,6 +296,17 @@ def _pictured(splits: Splits) -> tuple[LabelledImages, tuple[str, ...]]:
         return labelled.sample(PICTURED), splits.classes
     images = splits.unlabelled[:PICTURED]
     return LabelledImages(images, torch.zeros(len(images), dtype=torch.int64)), ("unlabelled",)
+
+
+def _warn_of_equal_views(views: Views, shape: tuple[int, int, int]) -> None:
+    """Say so if the two views of an image are the same, from which nothing is learnt."""
+    generator = torch.Generator().manual_seed(0)
+    images = torch.rand(64, *shape, generator=generator)
+    if torch.equal(*views.pair(images, generator)):
+        logger.warning(
+            "The two views of an image are the same: no augmentation is on, and there is nothing "
+            "to learn; choose augment=digits, affine, crops or photos, or set augment.*"
+        )
 
 
 def _probe(job: Job, encoder: Encoder, labelled: LabelledImages, clock: Clock) -> list[LinearProbe]:

@@ -1,8 +1,9 @@
 """Scoring of a classifier, the same for every method."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import lightning as L
 import torch
@@ -10,6 +11,7 @@ from torch import Tensor
 from torchmetrics.classification import MulticlassAccuracy, MulticlassConfusionMatrix
 
 from simclr.data.datamodule import LabelledDataModule
+from simclr.evaluation.calibration import calibration_error, fit_temperature, reliability
 from simclr.methods.base import Job, labels_of, logged
 from simclr.models.classifier import Classifier, extract_features
 from simclr.models.export import export_onnx
@@ -18,10 +20,9 @@ from simclr.reports.results import Result, Timing
 from simclr.reports.show import Drawings
 from simclr.training.callbacks.clock import Clock
 
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+SHOWN_IMAGES = 2_000  # test images that the map and the nearest neighbours choose from
 
-SHOWN_IMAGES = 2_000  # test images that figures choose from
+HeldOut = Callable[[], tuple[Tensor, Tensor] | None]
 
 
 @dataclass(frozen=True)
@@ -48,6 +49,7 @@ class Scored(L.LightningModule):
         self.val_accuracy = MulticlassAccuracy(classes, average="micro", sync_on_compute=False)
         self.test_accuracy = MulticlassAccuracy(classes, average="micro", sync_on_compute=False)
         self.confusion = MulticlassConfusionMatrix(classes, sync_on_compute=False)
+        self.tested: list[tuple[Tensor, Tensor]] = []
 
     def validation_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
         inputs, labels = batch
@@ -59,6 +61,7 @@ class Scored(L.LightningModule):
         logits = self(inputs)
         self.test_accuracy.update(logits, labels)
         self.confusion.update(logits, labels)
+        self.tested.append((logits.cpu(), labels.cpu()))
         self.log("test_accuracy", self.test_accuracy, batch_size=len(labels))
 
     def finish(self, job: Job) -> None:
@@ -74,8 +77,9 @@ def fit_and_score(
     clock: Clock,
     draw: int,
     start: Path | None = None,
+    held_out: HeldOut | None = None,
 ) -> Classified:
-    """Train a classifier, and score it once, with its last weights.
+    """Train a classifier, calibrate it, and score it once, with its last weights.
 
     Args:
         method: its name, for the result.
@@ -86,9 +90,13 @@ def fit_and_score(
         clock: measures the seconds of training.
         draw: the label seed.
         start: a checkpoint to go on from.
+        held_out: logits and labels of labelled images that were not trained on, which one
+            temperature is fitted to; None leaves the confidences as training made them.
     """
     trainer.fit(module, data, ckpt_path=start, weights_only=True)
     module.finish(job)
+    if held_out is not None and (unseen := held_out()) is not None:
+        module.classifier.soften(fit_temperature(*unseen))
     metrics = logged(trainer)
     classes = len(job.splits.classes)
     confusion = torch.zeros(classes, classes, dtype=torch.int64)
@@ -99,6 +107,8 @@ def fit_and_score(
         (scores,) = trainer.test(module, data, verbose=False)
         metrics |= scores
         confusion = module.confusion.compute().cpu()
+        logits, truth = map(torch.cat, zip(*module.tested, strict=True))
+        metrics["test_ece"] = calibration_error(logits, truth)
     views = max(1, trainer.global_step) * data.views_per_step
     timing = Timing(clock.seconds, views / clock.seconds)
     n_test = int(confusion.sum())
@@ -112,23 +122,24 @@ def save_classified(job: Job, classified: Classified) -> None:
     path = job.folder / "classifier.safetensors"
     save_classifier(path, classified.classifier, config.encoder, splits.shape, splits.classes)
     if config.export == "onnx":
-        export_onnx(classified.classifier, splits.shape, path.with_suffix(".onnx"))
+        export_onnx(classified.classifier, splits.shape, splits.classes, path.with_suffix(".onnx"))
 
 
 def classifier_drawings(job: Job, classifier: Classifier, confusion: Tensor) -> Drawings:
-    """The confusion matrix and the most certain mistakes on test images, if there are any."""
+    """Confusion, reliability and the most certain mistakes on test images, if there are any."""
     from simclr.reports import figures
 
-    if job.splits.test is None:
+    if (test := job.splits.test) is None:
         return {}
-    seen, classes = job.splits.test.sample(SHOWN_IMAGES), job.splits.classes
+    classes = job.splits.classes
 
-    def mistakes() -> "Figure":
+    @cache
+    def logits() -> Tensor:
         with torch.inference_mode():
-            logits = classifier.classify(extract_features(classifier.encoder, seen.images)).cpu()
-        return figures.mistakes_figure(seen.images, seen.labels, logits, classes)
+            return classifier.classify(extract_features(classifier.encoder, test.images)).cpu()
 
     return {
         "confusion": lambda: figures.confusion_figure(confusion, classes),
-        "mistakes": mistakes,
+        "mistakes": lambda: figures.mistakes_figure(test.images, test.labels, logits(), classes),
+        "reliability": lambda: figures.reliability_figure(*reliability(logits(), test.labels)),
     }

@@ -1,5 +1,6 @@
 """SimCLR as a LightningModule (Chen et al. 2020, arXiv:2002.05709)."""
 
+from pathlib import Path
 from typing import Any
 
 import lightning as L
@@ -7,10 +8,12 @@ import torch
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
 
-from simclr.config.schema import LossConfig, OptimizerConfig
+from simclr.config.schema import EncoderConfig, HeadConfig, LossConfig, OptimizerConfig
 from simclr.losses import LOSSES
 from simclr.losses.nt_xent import nt_xent, nt_xent_with_accuracy
-from simclr.models.encoders import Encoder
+from simclr.models.encoders import Encoder, build_encoder
+from simclr.models.heads import build_head
+from simclr.training.callbacks.checkpoints import read_checkpoint
 from simclr.training.optim import build_optimizer, warmup_cosine
 
 
@@ -22,7 +25,7 @@ class SimCLR(L.LightningModule):
         head: the projection head, discarded after pretraining.
         loss: temperature and variant.
         optimizer: algorithm, learning rate and schedule.
-        total_steps: length of the schedule.
+        total_steps: length of the schedule; None: that of the training.
         log_every_n_steps: steps between two logged losses; the last step is logged, too.
     """
 
@@ -32,7 +35,7 @@ class SimCLR(L.LightningModule):
         head: nn.Module,
         loss: LossConfig,
         optimizer: OptimizerConfig,
-        total_steps: int,
+        total_steps: int | None = None,
         log_every_n_steps: int = 1,
     ) -> None:
         super().__init__()
@@ -42,6 +45,40 @@ class SimCLR(L.LightningModule):
         self.optimizer_config = optimizer
         self.total_steps = total_steps
         self.log_every_n_steps = log_every_n_steps
+
+    @classmethod
+    def load_from_checkpoint(  # type: ignore[override]
+        cls, checkpoint_path: Path | str, *positional: Any, **arguments: Any
+    ) -> "SimCLR":
+        """The module in a checkpoint, on the CPU.
+
+        A checkpoint of a run says itself how to build it. That of another Trainer needs the
+        arguments of this class, `encoder` and `head` among them.
+
+        Args:
+            checkpoint_path: of the file.
+            positional: as Lightning takes them; not needed for a run's checkpoint.
+            arguments: likewise.
+
+        Raises:
+            SimclrError: if the file is no whole checkpoint of a run.
+        """
+        if positional or arguments:
+            loaded: SimCLR = super().load_from_checkpoint(checkpoint_path, *positional, **arguments)
+            return loaded
+        checkpoint = read_checkpoint(checkpoint_path)
+        weights, config = checkpoint["state_dict"], checkpoint["config"]
+        first = next(weight for weight in weights.values() if weight.ndim == 4)
+        encoder = build_encoder(EncoderConfig(**config["encoder"]), first.shape[1])
+        module = SimCLR(
+            encoder,
+            build_head(HeadConfig(**config["head"]), encoder.dim),
+            LossConfig(**config["loss"]),
+            OptimizerConfig(**config["optimizer"]),
+        )
+        own = module.state_dict()
+        module.load_state_dict({name: of for name, of in weights.items() if name in own})
+        return module
 
     def forward(self, images: Tensor) -> Tensor:
         """Float images (B, C, H, W) in [0, 1] to representations (B, D)."""
@@ -89,6 +126,8 @@ class SimCLR(L.LightningModule):
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         config = self.optimizer_config
+        if self.total_steps is None:
+            self.total_steps = int(self.trainer.estimated_stepping_batches)
         optimizer = build_optimizer(config, [(module, config.lr) for module in self.children()])
         schedule = warmup_cosine(optimizer, self.total_steps, config.warmup)
         return {

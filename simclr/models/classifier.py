@@ -6,6 +6,7 @@ from torch import Tensor, nn
 
 from simclr.data.batches import EVAL_BATCH
 from simclr.data.images import Images
+from simclr.data.streaming import StreamedImages
 from simclr.errors import SimclrError
 from simclr.evaluation.probe import FeatureNorm, softmax_regression
 from simclr.models.encoders import Encoder
@@ -40,6 +41,12 @@ class Classifier(nn.Module):
         weight, bias = softmax_regression(self.norm(features), labels, self.linear.out_features, l2)
         self.linear.load_state_dict({"weight": weight, "bias": bias})
 
+    @torch.no_grad()
+    def soften(self, temperature: float) -> None:
+        """Divide all logits by a temperature, in the linear layer's weights and biases."""
+        for parameter in self.linear.parameters():
+            parameter.div_(temperature)
+
 
 @torch.inference_mode()
 def extract_features(encoder: Encoder, images: Images, batch_size: int = EVAL_BATCH) -> Tensor:
@@ -49,7 +56,10 @@ def extract_features(encoder: Encoder, images: Images, batch_size: int = EVAL_BA
 
     Raises:
         SimclrError: if one is not finite.
+        ValueError: if the images are floating point.
     """
+    if not isinstance(images, StreamedImages) and images.is_floating_point():
+        raise ValueError(f"images must be uint8, of 0 to 255; got {images.dtype}")
     training = encoder.training
     encoder.eval()
     device = next((p.device for p in encoder.parameters()), torch.device("cpu"))

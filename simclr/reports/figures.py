@@ -1,6 +1,8 @@
 """Figures: of a benchmark, and of what a classifier gets wrong."""
 
-from collections.abc import Sequence
+from collections.abc import Container, Mapping, Sequence
+from itertools import pairwise
+from typing import TYPE_CHECKING
 
 import matplotlib as mpl
 import torch
@@ -9,8 +11,10 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from simclr.reports.mosaic import in_colour, mosaic, shown_name
-from simclr.reports.results import SEED_SCRATCH, SEED_SIMCLR, Row, by_method
-from simclr.reports.tables import summarise
+from simclr.reports.results import SEED_SCRATCH, SEED_SIMCLR, Probed, Row, by_method, summary_of
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 mpl.rcParams.update(
     {
@@ -94,41 +98,69 @@ def mistakes_figure(
 def accuracy_figure(rows: Sequence[Row], reference: bool) -> Figure:
     """Mean test accuracy of each method with its 95 % interval, and every classifier as a dot.
 
+    The interval is that of the table. Methods that lie close to the best one among others that do
+    not are shown a second time on the right, on an axis of their own.
+
     `reference` adds the original project's accuracies, which are of MNIST.
     """
     methods = by_method(rows)
-    figure = Figure(figsize=(6.4, 0.7 * len(methods) + 1.6), layout="constrained")
-    axis = figure.subplots()
-    for place, own in enumerate(methods.values()):
+    references = [
+        (100 * value, name)
+        for value, name in (
+            (SEED_SCRATCH, "original, from scratch"),
+            (SEED_SIMCLR, "original, SimCLR"),
+        )
+        if reference
+    ]
+    close = _close_to_best(methods, [value for value, _ in references])
+    figure = Figure(
+        figsize=(11.2 if close else 6.4, 0.7 * len(methods) + 1.6), layout="constrained"
+    )
+    axis, *zoomed = figure.subplots(1, 2 if close else 1, squeeze=False)[0]
+    _draw_accuracies(axis, methods, set(methods) - close)
+    for height, (value, name) in zip((-0.75, -0.5), references, strict=False):
+        axis.axvline(value, ls=":", color="0.4", zorder=0)
+        axis.annotate(
+            name, (value, height), (4, 0), textcoords="offset points",
+            fontsize=8, color="0.4", bbox={"fc": "white", "ec": "none", "pad": 1},
+        )  # fmt: skip
+    axis.set_xlabel("test accuracy, % (mean and 95 % interval; dots: each label draw)")
+    for right in zoomed:
+        _draw_accuracies(
+            right, {name: own for name, own in methods.items() if name in close}, close
+        )
+        right.set_xlabel("the same, enlarged")
+    return figure
+
+
+def _close_to_best(methods: Mapping[str, Sequence[Row]], others: Sequence[float]) -> set[str]:
+    """Methods within a tenth of the whole range of the best, if there are several and others."""
+    means = {name: 100 * summary_of(own).mean for name, own in methods.items()}
+    everything = [*means.values(), *others]
+    reach = (max(everything) - min(everything)) / 10
+    close = {name for name, mean in means.items() if mean >= max(means.values()) - reach}
+    return close if 1 < len(close) < len(everything) else set()
+
+
+def _draw_accuracies(
+    axis: "Axes", methods: Mapping[str, Sequence[Row]], with_numbers: Container[str]
+) -> None:
+    """A line for each method; the means of some are written beside them."""
+    for place, (name, own) in enumerate(methods.items()):
         accuracies = [100 * row.test_accuracy for row in own]
-        summary = summarise(accuracies)
-        low, high = summary.ci95 or (summary.mean, summary.mean)
+        summary = summary_of(own)
+        mean = 100 * summary.mean
+        low, high = (100 * end for end in summary.ci95 or (summary.mean, summary.mean))
         axis.plot(accuracies, [place + 0.22] * len(own), "o", color="0.6", ms=3)
         axis.errorbar(
-            summary.mean,
-            place,
-            xerr=[[summary.mean - low], [high - summary.mean]],
-            fmt="o",
-            capsize=4,
-            color=f"C{place}",
+            mean, place, xerr=[[mean - low], [high - mean]], fmt="o", capsize=4, color=COLOURS[0]
         )
-        axis.annotate(
-            f"{summary.mean:.2f} %", (summary.mean, place), (0, 8), textcoords="offset points",
-            ha="center", fontsize=9,
-        )  # fmt: skip
-    if reference:
-        for value, height, name in (
-            (SEED_SCRATCH, -0.75, "original, from scratch"),
-            (SEED_SIMCLR, -0.5, "original, SimCLR"),
-        ):
-            axis.axvline(100 * value, ls=":", color="0.4", zorder=0)
+        if name in with_numbers:
             axis.annotate(
-                name, (100 * value, height), (4, 0), textcoords="offset points",
-                fontsize=8, color="0.4", bbox={"fc": "white", "ec": "none", "pad": 1},
+                f"{mean:.2f} %", (mean, place), (0, 8), textcoords="offset points",
+                ha="center", fontsize=9,
             )  # fmt: skip
     axis.set(yticks=range(len(methods)), yticklabels=list(methods), ylim=(len(methods) - 0.4, -1))
-    axis.set_xlabel("test accuracy, % (mean and 95 % interval; dots: each label draw)")
-    return figure
 
 
 def confusion_figure(confusion: Tensor, classes: Sequence[str]) -> Figure:
@@ -165,6 +197,47 @@ def confusion_figure(confusion: Tensor, classes: Sequence[str]) -> Figure:
     most = f", the {len(names)} most confused of {len(classes)} classes"
     axis.set_title("test images" + most * (len(names) < len(classes)))
     axis.spines[:].set_visible(False)
+    return figure
+
+
+def reliability_figure(number: Tensor, confidence: Tensor, accuracy: Tensor) -> Figure:
+    """Accuracy against confidence, and how many test images have it.
+
+    Args:
+        number: images in each bin of confidence, (BINS,).
+        confidence: their mean confidence.
+        accuracy: the share of them that is right.
+    """
+    figure = Figure(figsize=(5.4, 5.2), layout="constrained")
+    upper, lower = figure.subplots(2, sharex=True, height_ratios=(3, 1))
+    some = number > 0
+    error = float((number / number.sum() * (confidence - accuracy).abs()).sum())
+    upper.plot([0, 100], [0, 100], ":", color="0.4", label="as confident as right")
+    upper.plot(
+        100 * confidence[some],
+        100 * accuracy[some],
+        "o-",
+        color=COLOURS[0],
+        label="this classifier",
+    )
+    upper.set(ylabel="accuracy, %", title=f"expected calibration error {100 * error:.1f} points")
+    upper.legend(frameon=False, loc="upper left")
+    edges = torch.arange(len(number)) * (100 / len(number))
+    lower.bar(
+        edges.numpy(),
+        number.numpy(),
+        width=100 / len(number),
+        align="edge",
+        color=COLOURS[0],
+        ec="white",
+    )
+    lower.set(
+        yscale="symlog",
+        xlabel="confidence, % (15 bins)",
+        ylabel="images",
+        xlim=(0, 100),
+        ylim=(0, None),
+    )
     return figure
 
 
@@ -225,19 +298,27 @@ def map_of(features: Tensor) -> Tensor:
     return places[place].float()
 
 
-def history_figure(history: Sequence[tuple[float, float]], reference: bool) -> Figure:
-    """Probe accuracy on validation images against seconds of pretraining.
+def history_figure(history: Sequence[Probed], reference: bool) -> Figure:
+    """Probe accuracy on validation images against seconds of pretraining, over all its stages.
 
     `reference` adds the original project's accuracy, which is of MNIST.
     """
-    seconds, accuracies = zip(*history, strict=True)
+    accuracies = [100 * one.accuracy for one in history]
     figure = Figure(figsize=(6.4, 3.4), layout="constrained")
     axis = figure.subplots()
-    axis.plot(seconds, [100 * accuracy for accuracy in accuracies], "o-", ms=3)
+    axis.plot([one.seconds for one in history], accuracies, "o-", ms=3, color=COLOURS[0])
+    for before, after in pairwise(history):
+        if after.stage != before.stage:
+            axis.axvline(before.seconds, ls="--", color=COLOURS[5])
+            axis.annotate(
+                f" {after.stage}", (before.seconds, 0.02), xycoords=("data", "axes fraction"),
+                fontsize=8, color=COLOURS[5],
+            )  # fmt: skip
     if reference:
         axis.axhline(100 * SEED_SIMCLR, ls=":", color="0.4")
-        axis.text(
-            seconds[-1], 100 * SEED_SIMCLR, "original, 100 epochs", ha="right", va="top", fontsize=8
-        )
+        axis.annotate(
+            "original, 100 epochs", (1, 100 * SEED_SIMCLR), xycoords=("axes fraction", "data"),
+            ha="right", va="bottom", fontsize=8, color="0.4",
+        )  # fmt: skip
     axis.set(xlabel="seconds of pretraining", ylabel="linear probe, validation accuracy, %")
     return figure

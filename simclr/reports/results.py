@@ -6,7 +6,7 @@ import subprocess
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from simclr.files import read_json, write_whole
 from simclr.launch.environment import environment
@@ -22,6 +22,25 @@ class Timing:
 
     fit_seconds: float
     views_per_second: float
+
+    @property
+    def views(self) -> float:
+        """Images through the fit."""
+        return self.fit_seconds * self.views_per_second
+
+
+class Probed(NamedTuple):
+    """A probe of an encoder in pretraining.
+
+    Attributes:
+        seconds: of pretraining, until then.
+        accuracy: on validation images.
+        stage: of pretraining.
+    """
+
+    seconds: float
+    accuracy: float
+    stage: str = ""
 
 
 @dataclass(frozen=True)
@@ -65,6 +84,7 @@ class Row:
     val_accuracy: float | None
     seconds: float
     labels_sha256: str
+    test_ece: float | None = None
 
 
 def by_method(rows: Iterable[Row]) -> dict[str, list[Row]]:
@@ -75,7 +95,7 @@ def by_method(rows: Iterable[Row]) -> dict[str, list[Row]]:
     return methods
 
 
-def _summary(rows: Sequence[Row]) -> Summary:
+def summary_of(rows: Sequence[Row]) -> Summary:
     """Test accuracy over rows of one method, its interval over pretraining seeds if several."""
     seeds = [row.pretrain_seed for row in rows]
     return summarise([row.test_accuracy for row in rows], seeds, share=True)
@@ -85,7 +105,7 @@ def table(rows: Sequence[Row]) -> str:
     """The benchmark's table in Markdown, aligned so that it also reads as text."""
     lines = []
     for method, own in by_method(rows).items():
-        summary = _summary(own)
+        summary = summary_of(own)
         seconds = sum(row.seconds for row in own) / len(own)
         lines.append([method, *summary_cells(summary, ".2%"), f"{seconds:.1f}"])
     return markdown(["method", "test accuracy", *SUMMARY_HEADER, "seconds"], lines)
@@ -133,7 +153,7 @@ def write_benchmark(folder: Path, rows: Sequence[Row], text: str) -> None:
         writer = csv.DictWriter(file, list(Row.__dataclass_fields__))
         writer.writeheader()
         writer.writerows(asdict(row) for row in rows)
-    methods = {method: asdict(_summary(own)) for method, own in by_method(rows).items()}
+    methods = {method: asdict(summary_of(own)) for method, own in by_method(rows).items()}
     write_json(folder / "summary.json", {"methods": methods})
     (folder / "README.md").write_text(text, encoding="utf-8")
 

@@ -4,7 +4,6 @@ import logging
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import is_dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -12,8 +11,11 @@ import lightning as L
 from lightning.fabric.loggers.logger import _DummyExperiment, rank_zero_experiment
 from lightning.pytorch.loggers import TensorBoardLogger
 
+from simclr.config.keys import keys_of
 from simclr.config.schema import Config
 from simclr.errors import reason
+from simclr.launch.sweeps import overrides
+from simclr.reports.tables import markdown
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -22,17 +24,26 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 FOLDER = "tensorboard"
-NO_SETTING = ("output_dir", "checkpoint", "logger")
+NO_SETTING = {"output_dir", "checkpoint", "logger", "data.root"}  # of no interest to a comparison
 
 
 class Board(TensorBoardLogger):
-    """Lightning's own final scores have a group, like all others; the epoch has no curve.
+    """A run in TensorBoard whose steps may go on from an earlier training's.
 
-    If the events cannot be written, on a full disk for one, a warning says so once, and training
-    goes on without them.
+    Only curves are shown: what has no group (GROUP/NAME) is a final score, a single dot, and stands
+    in HPARAMS and TEXT. If the events cannot be written, on a full disk for one, a warning says so
+    once, and training goes on without them.
+
+    Args:
+        folder: of the run's events.
+        begins_at: steps of earlier trainings.
     """
 
     broken = False
+
+    def __init__(self, folder: Path, begins_at: int = 0) -> None:
+        super().__init__(folder.parent, name=folder.name, version="")
+        self.begins_at = begins_at
 
     @property
     @rank_zero_experiment
@@ -47,12 +58,8 @@ class Board(TensorBoardLogger):
         return cast("SummaryWriter", _DummyExperiment())
 
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
-        grouped = {
-            name if "/" in name else f"final/{name}": value
-            for name, value in metrics.items()
-            if name != "epoch"
-        }
-        self._if_possible(super().log_metrics, grouped, step)
+        curves = {name: value for name, value in metrics.items() if "/" in name}
+        self._if_possible(super().log_metrics, curves, step)
 
     def log_hyperparams(self, *arguments: Any, **more: Any) -> None:
         self._if_possible(super().log_hyperparams, *arguments, **more)
@@ -88,10 +95,22 @@ def _warn_of_writer(failed: threading.ExceptHookArgs) -> None:
         threading.__excepthook__(failed)
 
 
+def board(config: Config, folder: Path, training: str = "", begins_at: int = 0) -> Board:
+    """The run of a training in TensorBoard; that of the task itself has the task's name."""
+    apart = training if training != "clustering" else ""
+    return Board(folder / FOLDER / (apart or config.task), begins_at)
+
+
+def shown_step(trainer: L.Trainer) -> int:
+    """The step of all stages together, by which curves and pictures are ordered."""
+    boards = [logger for logger in trainer.loggers if isinstance(logger, Board)]
+    return trainer.global_step + sum(one.begins_at for one in boards)
+
+
 def log_scalars(trainer: L.Trainer, values: Mapping[str, float]) -> None:
     """Send numbers, named GROUP/NAME, to whatever logger the trainer has."""
     for one in trainer.loggers:
-        one.log_metrics(dict(values), trainer.global_step)
+        one.log_metrics(dict(values), shown_step(trainer))
 
 
 def writer_of(trainer: L.Trainer) -> "SummaryWriter | None":
@@ -110,22 +129,30 @@ def add_figures(config: Config, folder: Path, figures: Mapping[str, "Figure"]) -
             writer.add_figure(f"figures/{name}", figure, close=False)
 
 
-def add_result(config: Config, folder: Path, metrics: Mapping[str, float]) -> None:
-    """List a finished run in the HPARAMS tab, if TensorBoard is its logger.
+def add_result(config: Config, folder: Path, metrics: Mapping[str, float], text: str = "") -> None:
+    """List a finished run in HPARAMS and TEXT, if TensorBoard is its logger.
 
-    All settings are written; the tab lists those that differ between runs first. It makes its
-    columns from all runs only as long as none of them declares what it expects, as
+    HPARAMS has what was set and the final metrics. It shows metrics of curves only, and last; so
+    they are written as it expects settings, with a capital letter that puts them first. It makes
+    its columns from all runs only as long as none of them declares what it expects, as
     `SummaryWriter.add_hparams` would.
+
+    Args:
+        config: of the run.
+        folder: its output folder.
+        metrics: its final ones.
+        text: what the run printed at its end, in Markdown; if it is empty, the metrics are shown.
     """
     from torch.utils.tensorboard.summary import hparams
 
     with _writer(config, folder) as writer:
         if writer:
-            _, *session = hparams(dict(_settings(config)), {})
+            final = {f"{name[0].upper()}{name[1:]}": value for name, value in metrics.items()}
+            _, *session = hparams(final | settings(config), {})
             for summary in session:
                 writer._get_file_writer().add_summary(summary)
-            for name, value in metrics.items():
-                writer.add_scalar(f"final/{name}", value)
+            lines = [[name, f"{value:.4f}"] for name, value in metrics.items()]
+            writer.add_text("result", text or markdown(["metric", "value"], lines))
 
 
 @contextmanager
@@ -135,13 +162,23 @@ def _writer(config: Config, folder: Path) -> Iterator[Any]:
         return
     from torch.utils.tensorboard import SummaryWriter
 
-    with SummaryWriter(folder / FOLDER) as writer:
+    with SummaryWriter(folder / FOLDER / config.task) as writer:
         yield writer
 
 
-def _settings(part: Any, prefix: str = "") -> Iterator[tuple[str, float | str | bool]]:
-    for name, value in vars(part).items():
-        if is_dataclass(value):
-            yield from _settings(value, f"{prefix}{name}.")
-        elif prefix + name not in NO_SETTING:
-            yield prefix + name, value if isinstance(value, (bool, int, float)) else str(value)
+def settings(config: Config) -> dict[str, float | str | bool]:
+    """Task, seed, and what was set: on the command line, or else beside the schema's defaults."""
+    values = {name: value for name, value, _ in keys_of(config)}
+    typed = overrides()
+    if typed is None:
+        default = {name: value for name, value, _ in keys_of(Config())}
+        chosen = {name: value for name, value in values.items() if value != default[name]}
+    else:
+        pairs = (one.lstrip("+~").partition("=") for one in typed)
+        chosen = {name: values.get(name, value) for name, _, value in pairs}
+    chosen = {"task": config.task, "seed": config.seed} | chosen
+    return {
+        name: value if isinstance(value, (bool, int, float)) else str(value)
+        for name, value in chosen.items()
+        if name not in NO_SETTING and not name.startswith("hydra")
+    }

@@ -2,7 +2,7 @@
 
 import math
 import pkgutil
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import torch
@@ -17,17 +17,33 @@ from simclr.training.muon import Muon
 
 
 def parameter_groups(modules: Iterable[tuple[nn.Module, float]]) -> list[dict[str, Any]]:
-    """Two groups per (module, learning rate): weights to decay, and biases and norms not to.
+    """Two groups per (module, learning rate): weights to decay, and all others not to.
 
-    Every trainable parameter lands in exactly one group; biases and norms are those with fewer
-    than two dimensions. Groups without parameters are left out.
+    Every trainable parameter lands in exactly one group. Biases and norms, which have fewer than
+    two dimensions, do not decay, nor does what a part of the module names in `no_weight_decay()`,
+    as transformers of timm do with their position embeddings. Groups without parameters are left
+    out.
     """
     groups: list[dict[str, Any]] = []
     for module, lr in modules:
-        trainable = [p for p in module.parameters() if p.requires_grad]
-        groups.append({"params": [p for p in trainable if p.ndim >= 2], "lr": lr})
-        groups.append({"params": [p for p in trainable if p.ndim < 2], "lr": lr, "weight_decay": 0})
+        exempt = set(_exempt(module))
+        decaying: list[nn.Parameter] = []
+        others: list[nn.Parameter] = []
+        for name, parameter in module.named_parameters():
+            if parameter.requires_grad:
+                decays = parameter.ndim >= 2 and name not in exempt
+                (decaying if decays else others).append(parameter)
+        groups.append({"params": decaying, "lr": lr})
+        groups.append({"params": others, "lr": lr, "weight_decay": 0})
     return [group for group in groups if group["params"]]
+
+
+def _exempt(module: nn.Module) -> Iterator[str]:
+    """Names of parameters that parts of a module say must not decay."""
+    for prefix, part in module.named_modules():
+        named = getattr(part, "no_weight_decay", None)
+        for name in named() if callable(named) else ():
+            yield f"{prefix}.{name}" if prefix else name
 
 
 def build_optimizer(

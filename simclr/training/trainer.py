@@ -14,7 +14,7 @@ from lightning.pytorch.loggers import CSVLogger, Logger
 from simclr.config.schema import Config, TrainerConfig
 from simclr.launch.ranks import by_torchrun, in_slurm_shell, is_first, local_rank
 from simclr.models.sync_batchnorm import SyncBatchNormOnCPU
-from simclr.reports.tensorboard import FOLDER, Board
+from simclr.reports.tensorboard import board
 from simclr.training.callbacks.checkpoints import AtomicCheckpointIO
 from simclr.training.precision import resolve_precision
 
@@ -26,14 +26,24 @@ _PLAIN: dict[str, Any] = {  # nothing that costs time unless asked for
 }
 
 
-def build_logger(name: str, folder: Path, stage: str = "") -> Logger | bool:
-    """The logger of that name, writing into `folder`, a stage apart; False for none."""
-    match name:
+def build_logger(
+    config: Config, folder: Path, training: str = "", begins_at: int = 0
+) -> Logger | bool:
+    """The logger that `config.logger` names; False for none.
+
+    Args:
+        config: of the run.
+        folder: what it writes into.
+        training: a name that keeps this training apart from the others of the run. In TensorBoard
+            the stages of a pretraining are one curve.
+        begins_at: steps of earlier stages.
+    """
+    match config.logger:
         case "tensorboard":
-            return Board(folder, name=FOLDER, version=stage)
+            return board(config, folder, training, begins_at)
         case "csv":
-            _keep_earlier(folder / "csv" / stage / "metrics.csv")
-            return CSVLogger(folder, name="csv", version=stage)
+            _keep_earlier(folder / "csv" / training / "metrics.csv")
+            return CSVLogger(folder, name="csv", version=training)
         case _:
             return False
 

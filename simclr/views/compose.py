@@ -55,8 +55,10 @@ class Views(nn.Module):
             (k * N, C, H, W), in [0, 1].
 
         Raises:
-            ValueError: ``u`` does not fit the images.
+            ValueError: ``u`` does not fit the images, or they are not of the types above.
         """
+        if images.dtype != torch.uint8:
+            _refuse_other_than_shares(images)
         count, *shape = images.shape
         numbers = self._numbers((shape[0], shape[1], shape[2]))
         if len(u) % count or u.shape[1] != sum(numbers):
@@ -83,6 +85,17 @@ class Views(nn.Module):
 
     def _numbers(self, shape: tuple[int, int, int]) -> list[int]:
         return [transform.numbers(shape) for transform in self.transforms]
+
+
+def _refuse_other_than_shares(images: Tensor) -> None:
+    if not images.is_floating_point():
+        raise ValueError(f"images must be uint8, or floating point in [0, 1]; got {images.dtype}")
+    low, high = (float(end) for end in images.aminmax())
+    if not (low >= 0 and high <= 1):
+        raise ValueError(
+            f"floating-point images must lie in [0, 1], got {low:g} to {high:g}; "
+            "divide pixels of 0 to 255 by 255, or pass them as uint8"
+        )
 
 
 def build_views(config: AugmentConfig) -> Views:

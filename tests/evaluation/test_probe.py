@@ -141,3 +141,12 @@ def test_small_features_that_vary_are_scaled_all_the_same() -> None:
 def test_the_penalty_falls_once_there_are_more_than_a_few_labels() -> None:
     assert penalty(3e-3, 10) == penalty(3e-3, 100) == 3e-3
     assert penalty(3e-3, 1_000) == pytest.approx(3e-4)
+
+
+@pytest.mark.parametrize(("sd", "said"), [(1e-4, True), (1e-2, False)])
+def test_a_network_that_is_nearly_dead_is_said(
+    sd: float, said: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    noise = torch.randn(500, 4, generator=torch.Generator().manual_seed(0))
+    FeatureNorm.of(3 + 3 * sd * noise)
+    assert ("hardly tells them apart" in caplog.text) is said

@@ -289,3 +289,9 @@ def test_features_leave_the_encoder_as_it_was(
     torch.testing.assert_close(features, expected)
     assert features.dtype == torch.float32
     assert not features.requires_grad
+
+
+def test_floating_point_images_have_no_features(encoder: Encoder) -> None:
+    """They would be divided by 255 once more."""
+    with pytest.raises(ValueError, match="uint8"):
+        extract_features(encoder, torch.rand(2, 1, 28, 28))

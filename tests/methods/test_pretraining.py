@@ -7,6 +7,7 @@ from typing import Any
 import lightning as L
 import pytest
 import torch
+from command_line import do
 from torch import Tensor
 
 from simclr.config.augment import AugmentConfig
@@ -263,3 +264,11 @@ def test_it_logs_every_so_many_steps_and_the_last(
     trainer = fit(model, images, L.Callback())
     assert steps == logged_at
     assert trainer.callback_metrics["loss"] > 0
+
+
+@pytest.mark.parametrize(("rotation", "said"), [(0, True), (20, False)])
+def test_two_equal_views_are_said(
+    rotation: int, said: bool, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    do(tmp_path, "task=pretrain", f"augment.rotation={rotation}")
+    assert ("two views of an image are the same" in caplog.text) is said

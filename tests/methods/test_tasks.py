@@ -20,6 +20,7 @@ from simclr.config.schema import DataConfig, EncoderConfig
 from simclr.data.images import LabelledImages
 from simclr.data.splits import Splits, load_splits
 from simclr.data.synthetic import draw_digits, draw_source
+from simclr.evaluation.calibration import calibration_error
 from simclr.methods.base import Features, Job
 from simclr.methods.label_spread import pseudo_labels
 from simclr.models.batch_norm import measure_batch_norm
@@ -74,7 +75,7 @@ def test_results_of_a_classifier(
     assert result.keys() >= KEYS
     assert result["task"] == task
     assert result["seed"] == 0
-    for name in ("test_accuracy", "val_accuracy"):
+    for name in ("test_accuracy", "val_accuracy", "test_ece"):
         assert 0 <= result["metrics"][name] <= 1
         assert f"{name}: {result['metrics'][name]:.4f}\n" in said
     assert result["n_test"] == 60
@@ -85,6 +86,20 @@ def test_results_of_a_classifier(
     assert result["timing"]["views_per_second"] > 0
     assert result["config"]["data"]["batch_size"] == 32
     assert torch.__version__.startswith(result["versions"]["torch"])
+
+
+def test_a_classifier_file_is_as_confident_as_its_result_says(
+    pretrained: Path, tmp_path: Path
+) -> None:
+    folder = do(tmp_path, "task=linear_eval", given(pretrained))
+    result = results(folder)
+    test = load_splits(DataConfig(**result["config"]["data"])).test
+    assert test is not None
+    with torch.inference_mode():
+        logits = load_classifier(folder / "classifier.safetensors")(test.images / 255)
+    assert calibration_error(logits, test.labels) == pytest.approx(result["metrics"]["test_ece"])
+    accuracy = (logits.argmax(1) == test.labels).float().mean()
+    assert float(accuracy) == pytest.approx(result["metrics"]["test_accuracy"])
 
 
 def test_finetuning_starts_at_the_linear_classifier(pretrained: Path, tmp_path: Path) -> None:

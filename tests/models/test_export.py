@@ -1,5 +1,6 @@
 """The ONNX file: the same logits without this code, for any number of images."""
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -38,11 +39,17 @@ def test_the_same_logits_for_any_number_of_images(
     shape: tuple[int, int, int], norm: bool, tmp_path: Path
 ) -> None:
     model, path = classifier(shape, norm), tmp_path / "classifier.onnx"
-    export_onnx(model, shape, path)
+    names = [f"class {index}" for index in range(9)] + ["zürich"]
+    export_onnx(model, shape, names, path)
     assert list(tmp_path.iterdir()) == [path]
     session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
     (given,) = session.get_inputs()
     assert (given.name, given.type) == ("images", "tensor(uint8)")
+    said = session.get_modelmeta().custom_metadata_map
+    assert json.loads(said["classes"]) == names
+    assert said["image_size"] == f"{shape[1]}x{shape[2]}"
+    assert said["channels"] == str(shape[0])
+    assert "divides by 255" in said["preparation"]
     model.eval()
     for count in (1, 2, 7, 64):
         (logits,) = session.run(["logits"], {"images": images(count, shape).numpy()})

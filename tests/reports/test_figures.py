@@ -7,12 +7,14 @@ import matplotlib as mpl
 import numpy as np
 import pytest
 import torch
+from matplotlib.container import ErrorbarContainer
 from matplotlib.figure import Figure
 from PIL import Image
 from torch import Tensor
 
+from simclr.evaluation.calibration import reliability
 from simclr.reports import figures
-from simclr.reports.results import Row
+from simclr.reports.results import Probed, Row, summary_of
 
 CLASSES = tuple("0123456789")
 NONE = torch.zeros(3, 9, dtype=torch.bool)
@@ -106,9 +108,13 @@ PAIRS: dict[str, tuple[Draw, Draw]] = {  # two pictures that must differ
         lambda: figures.mistakes_figure(*classified(wrong=3), CLASSES),
         lambda: figures.mistakes_figure(*classified(wrong=60), CLASSES),
     ),
+    "reliability": (
+        lambda: figures.reliability_figure(*reliability(*classified(wrong=3)[:0:-1])),
+        lambda: figures.reliability_figure(*reliability(*classified(wrong=60)[:0:-1])),
+    ),
     "history": (
-        lambda: figures.history_figure([(1.0, 0.5), (2.0, 0.9)], reference=True),
-        lambda: figures.history_figure([(1.0, 0.5), (2.0, 0.8)], reference=True),
+        lambda: figures.history_figure([Probed(1.0, 0.5), Probed(2.0, 0.9)], reference=True),
+        lambda: figures.history_figure([Probed(1.0, 0.5), Probed(2.0, 0.8)], reference=True),
     ),
 }
 
@@ -242,3 +248,36 @@ def test_images_of_any_channels_and_shape_are_drawn(channels: int, tmp_path: Pat
     ):
         figure.savefig(tmp_path / "figure.png")
         assert max(decode(tmp_path / "figure.png").shape) < 3_000
+
+
+def test_close_methods_have_an_axis_that_tells_them_apart() -> None:
+    means = {"linear_eval": 0.989, "label_spread": 0.992, "self_train": 0.993, "pixels": 0.7}
+    made = [
+        Row(method, seed, draw, mean + 0.0003 * seed + 0.0001 * draw, None, 1.0, "")
+        for method, mean in means.items()
+        for seed in range(3)
+        for draw in range(4)
+    ]
+    figure = figures.accuracy_figure(made, reference=True)
+    _, zoomed = figure.axes
+    assert [label.get_text() for label in zoomed.get_yticklabels()] == list(means)[:3]
+    low, high = zoomed.get_xlim()
+    assert 98.5 < low < high < 99.8
+    bars = [one for one in zoomed.containers if isinstance(one, ErrorbarContainer)]
+    for bar, method in zip(bars, means, strict=False):
+        (segment,) = bar[2][0].get_segments()
+        expected = summary_of([row for row in made if row.method == method]).ci95
+        assert segment[:, 0] / 100 == pytest.approx(expected)
+
+
+def test_methods_of_like_accuracy_need_no_second_axis() -> None:
+    assert len(figures.accuracy_figure(rows(draws=2), reference=False).axes) == 1
+
+
+def test_the_second_stage_is_marked() -> None:
+    history = [Probed(1, 0.5, "pretraining"), Probed(2, 0.7, "pretraining")]
+    (axis,) = figures.history_figure([*history, Probed(3, 0.8, "clustering")], False).axes
+    assert [text.get_text().strip() for text in axis.texts] == ["clustering"]
+    assert list(np.asarray(axis.lines[1].get_xdata())) == [2, 2]
+    (axis,) = figures.history_figure(history, False).axes
+    assert not axis.texts

@@ -55,6 +55,16 @@ def test_norms_and_biases_do_not_decay(name: str) -> None:
     assert min(kinds[True], kinds[False]) > 0
 
 
+def test_position_embeddings_of_a_transformer_do_not_decay() -> None:
+    timm = pytest.importorskip("timm")
+    transformer = timm.create_model("vit_tiny_patch16_224", img_size=32, num_classes=0, depth=1)
+    wrapped = nn.Sequential(transformer)
+    groups = groups_of(build_optimizer(OptimizerConfig(weight_decay=DECAY), [(wrapped, 1e-3)]))
+    for name, parameter in transformer.named_parameters():
+        exempt = parameter.ndim < 2 or name in ("pos_embed", "cls_token")
+        assert groups[id(parameter)]["weight_decay"] == (0 if exempt else DECAY), name
+
+
 def test_every_module_has_its_learning_rate() -> None:
     encoder, head = modules()
     groups = groups_of(build_optimizer(OptimizerConfig(), [(encoder, 1e-3), (head, 1e-2)]))

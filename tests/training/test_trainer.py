@@ -46,12 +46,12 @@ def test_auto_on_a_gpu(monkeypatch: pytest.MonkeyPatch, native: bool, expected: 
 
 @pytest.mark.parametrize(
     ("name", "kind", "folder"),
-    [("tensorboard", TensorBoardLogger, "tensorboard"), ("csv", CSVLogger, "csv")],
+    [("tensorboard", TensorBoardLogger, "tensorboard/benchmark"), ("csv", CSVLogger, "csv")],
 )
 def test_loggers_write_into_the_runs_folder(
     tmp_path: Path, name: str, kind: type, folder: str
 ) -> None:
-    logger = build_logger(name, tmp_path)
+    logger = build_logger(Config(logger=name), tmp_path)
     assert isinstance(logger, kind)
     assert isinstance(logger, TensorBoardLogger | CSVLogger)
     assert Path(logger.log_dir) == tmp_path / folder
@@ -59,7 +59,7 @@ def test_loggers_write_into_the_runs_folder(
 
 def test_what_a_stopped_run_has_logged_is_kept(tmp_path: Path) -> None:
     for loss in (3.0, 2.0, 1.0):
-        logger = build_logger("csv", tmp_path)
+        logger = build_logger(Config(logger="csv"), tmp_path)
         assert isinstance(logger, CSVLogger)
         logger.log_metrics({"loss": loss}, step=1)
         logger.save()
@@ -68,7 +68,7 @@ def test_what_a_stopped_run_has_logged_is_kept(tmp_path: Path) -> None:
 
 
 def test_no_logger(tmp_path: Path) -> None:
-    assert build_logger("none", tmp_path) is False
+    assert build_logger(Config(logger="none"), tmp_path) is False
 
 
 def test_the_trainer_is_the_configured_one() -> None:

@@ -563,3 +563,18 @@ def test_a_wrong_setting_is_named(setting: dict[str, object], line: str) -> None
 def test_all_wrong_settings_are_named_at_once() -> None:
     with pytest.raises(SimclrError, match="3 problems"):
         check(Config(augment=AugmentConfig(rotation=181, flip=2, scale=[0, 1])))
+
+
+@pytest.mark.parametrize(
+    "images",
+    [
+        torch.full((2, 1, 8, 8), 200.0),
+        torch.full((2, 1, 8, 8), -0.1),
+        torch.full((2, 1, 8, 8), torch.nan),
+        torch.full((2, 1, 8, 8), 200),
+    ],
+)
+def test_images_of_another_range_are_refused(images: Tensor) -> None:
+    """They would be cut off at 1 without a word."""
+    with pytest.raises(ValueError, match="uint8"):
+        build_views(AugmentConfig(shift=0.1)).pair(images)

@@ -1,4 +1,4 @@
-"""Embeddings that all become the same, or vary in one direction only, are said aloud."""
+"""Embeddings that all become the same, or vary in one or two directions, are said aloud."""
 
 import logging
 from typing import Any
@@ -11,7 +11,7 @@ from simclr.training.callbacks.watching import watching
 logger = logging.getLogger(__name__)
 
 LEAST_SD = 0.1  # 1 is a full sphere
-LEAST_RANK = 1.5
+LEAST_RANK = 2.5  # or the middle between 1 and the width, where that is less
 FEWEST = 8  # projections, which vary in fewer directions than there are
 
 
@@ -44,7 +44,7 @@ class CollapseWarning(L.Callback):
         if len(projections) < FEWEST:
             return
         sd, rank = float(embedding_sd(projections)), float(effective_rank(projections))
-        if sd < LEAST_SD or (rank < LEAST_RANK and projections.shape[1] > 1):
+        if sd < LEAST_SD or rank < min(LEAST_RANK, (1 + projections.shape[1]) / 2):
             self._warned = True
             logger.warning(
                 "The embeddings have collapsed at step %d: sd %.2g (1: a full sphere), effective "

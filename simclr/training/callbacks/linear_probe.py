@@ -9,6 +9,7 @@ from simclr.evaluation.embedding_metrics import effective_rank, embedding_sd
 from simclr.evaluation.probe import FeatureNorm, fitted_accuracy, knn_accuracy
 from simclr.models.classifier import extract_features
 from simclr.models.encoders import Encoder
+from simclr.reports.results import Probed
 from simclr.reports.tensorboard import log_scalars
 from simclr.training.callbacks.clock import Clock
 from simclr.training.callbacks.watching import watching
@@ -23,11 +24,11 @@ def _accuracy(train: LabelledImages, val: LabelledImages, l2: float) -> float:
 
 
 class LinearProbe(L.Callback):
-    """Probe the encoder every so many steps, with the clock stopped.
+    """Probe the encoder every so many steps and at the end, with the clock stopped.
 
     Only training and validation images are used. The logger gets probe/* and what the validation
-    images' representations are like, as representation/*. `history` holds (seconds of pretraining,
-    accuracy), `history[-1]` being the newest.
+    images' representations are like, as representation/*. `history` holds the probes, the newest
+    last.
 
     Args:
         encoder: which is being trained.
@@ -36,6 +37,9 @@ class LinearProbe(L.Callback):
         val: the validation images.
         l2: strength of the penalty on the weights.
         every_steps: steps between two probes.
+
+    Attributes:
+        stage: of pretraining, for `history`.
     """
 
     def __init__(
@@ -52,17 +56,19 @@ class LinearProbe(L.Callback):
         self.parts = (train, val)
         self.l2 = l2
         self.every_steps = every_steps
-        self.history: list[tuple[float, float]] = []
+        self.stage = ""
+        self.history: list[Probed] = []
 
     @watching
     def on_train_batch_end(self, trainer: L.Trainer, pl_module: L.LightningModule, *_: Any) -> None:
-        if trainer.global_step % self.every_steps:
+        step = trainer.global_step
+        if step % self.every_steps and step != trainer.estimated_stepping_batches:
             return
         with self.clock.paused():
             with trainer.precision_plugin.forward_context():
                 train, val = (_features(self.encoder, part) for part in self.parts)
             accuracy = _accuracy(train, val, self.l2)
-            self.history.append((self.clock.seconds, accuracy))
+            self.history.append(Probed(self.clock.seconds, accuracy, self.stage))
             pl_module.log("probe_accuracy", accuracy, logger=False, rank_zero_only=True)
             if trainer.loggers:
                 measures = {
@@ -74,7 +80,7 @@ class LinearProbe(L.Callback):
                 log_scalars(trainer, measures)
 
     def state_dict(self) -> dict[str, Any]:
-        return {"history": self.history}
+        return {"history": [tuple(probed) for probed in self.history]}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        self.history = [(seconds, accuracy) for seconds, accuracy in state_dict["history"]]
+        self.history = [Probed(*probed) for probed in state_dict["history"]]

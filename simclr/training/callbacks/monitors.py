@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from simclr.evaluation.embedding_metrics import alignment, embedding_sd, uniformity
-from simclr.reports.tensorboard import log_scalars, writer_of
+from simclr.reports.tensorboard import log_scalars, shown_step, writer_of
 from simclr.training.callbacks.clock import Clock
 from simclr.training.callbacks.watching import watching
 
@@ -50,7 +50,7 @@ class Monitors(L.Callback):
             if (writer := writer_of(trainer)) is not None:
                 positive, negative = similarities(z0, z1)
                 for name, cosines in (("positive", positive), ("negative", negative)):
-                    _add_histogram(writer, f"similarity/{name}", cosines, trainer.global_step)
+                    _add_histogram(writer, f"similarity/{name}", cosines, shown_step(trainer))
 
 
 def similarities(z0: Tensor, z1: Tensor) -> tuple[Tensor, Tensor]:

@@ -10,7 +10,7 @@ from simclr.data.images import LabelledImages
 from simclr.models.classifier import extract_features
 from simclr.models.encoders import Encoder
 from simclr.reports.mosaic import mosaic, neighbours, one_per_class, shown_name, thumbnails
-from simclr.reports.tensorboard import writer_of
+from simclr.reports.tensorboard import shown_step, writer_of
 from simclr.training.callbacks.clock import Clock
 from simclr.training.callbacks.watching import watching
 from simclr.views import Views
@@ -52,18 +52,18 @@ class Pictures(L.Callback):
                 generator = torch.Generator().manual_seed(0)
                 pairs = [view for _ in range(4) for view in self.views.pair(some, generator)]
                 picture = mosaic(torch.stack([some / 255, *pairs], dim=1))
-                writer.add_image("pictures/views", picture, trainer.global_step)
-                self._add_neighbours(writer, trainer.global_step)
+                writer.add_image("pictures/views", picture, shown_step(trainer))
+                self._add_neighbours(writer, shown_step(trainer))
 
     @watching
     def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         if (writer := writer_of(trainer)) is not None:
-            features = self._add_neighbours(writer, trainer.global_step)
+            features = self._add_neighbours(writer, shown_step(trainer))
             writer.add_embedding(
                 features,
                 [shown_name(self.classes[label]) for label in self.images.labels.tolist()],
                 thumbnails(self.images.images),
-                trainer.global_step,
+                shown_step(trainer),
                 "representation",
             )
 

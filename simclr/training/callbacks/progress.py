@@ -1,5 +1,6 @@
 """One progress bar for the whole job, however many trainings it has, and a line for each stage."""
 
+import shutil
 import sys
 import time
 from collections.abc import Iterator
@@ -11,13 +12,14 @@ from tqdm import tqdm
 
 from simclr.launch.ranks import is_first
 
-SHOWN = {  # metric: how it is named and written
+SHOWN = {  # metric: how it is named and written; a narrow terminal cuts the last ones
+    "test_accuracy": "test {:.1%}",
+    "val_accuracy": "validation {:.1%}",
+    "probe_accuracy": "probe {:.1%}",
     "loss": "loss {:.3f}",
     "contrastive_accuracy": "contrastive {:.1%}",
-    "probe_accuracy": "probe {:.1%}",
-    "val_accuracy": "validation {:.1%}",
-    "test_accuracy": "test {:.1%}",
 }
+WIDE = 100  # columns, from which there is place for a bar and the speed
 
 
 class Progress(L.Callback):
@@ -36,18 +38,24 @@ class Progress(L.Callback):
         self.interactive = sys.stderr.isatty()
         self.total = total
         self.seconds = seconds
+        wide = shutil.get_terminal_size().columns >= WIDE
         self.bar = tqdm(
-            total=total,
-            bar_format="{desc} {percentage:3.0f}% |{bar:8}| {remaining} left, {rate_fmt}{postfix}",
+            total=total or None,
+            bar_format="{desc} {percentage:3.0f}%"
+            + " |{bar:8}| {remaining} left, {rate_fmt}{postfix}" * wide
+            + ", {remaining} left{postfix}" * (not wide)
+            if total
+            else "{desc} {elapsed}{postfix}",
             unit="img",
             unit_scale=True,
             dynamic_ncols=True,
             disable=not (self.interactive and self.first),
             mininterval=0.5,
+            leave=False,
         )
         self._stage, self._images_per_step = "", 0
         self._metrics: dict[str, str] = {}
-        self._done = 0
+        self._done = self._done_before = 0
         self._started = self._spoke = time.monotonic()
 
     @contextmanager
@@ -55,11 +63,26 @@ class Progress(L.Callback):
         """Name what is going on, and say how many images a training step of it takes."""
         begun = time.monotonic()
         self._stage, self._images_per_step, self._metrics = name, images_per_step, {}
+        self._started = 0.0
         self.bar.set_postfix_str("", refresh=False)
         self.bar.set_description_str(name)
         yield
         took = tqdm.format_interval(time.monotonic() - begun)
         self._speak(", ".join([f"{name}: {took}", *self._metrics.values()]))
+
+    def skip(self, images: int) -> None:
+        """Count images that an earlier run has put through the encoder; they take no time."""
+        self._done += images
+        if not self.bar.disable:
+            self.bar.initial += images
+            self.bar.n += images
+            self.bar.last_print_n += images
+
+    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """The speed is measured from here on, for what comes before a training is no guide."""
+        self.skip(trainer.global_step * self._images_per_step)  # 0 unless it was resumed
+        if not self._started:
+            self._started, self._done_before = time.monotonic(), self._done
 
     def on_train_batch_end(self, trainer: L.Trainer, pl_module: L.LightningModule, *_: Any) -> None:
         """Metrics are fetched from the device only where they are about to be shown."""
@@ -69,9 +92,11 @@ class Progress(L.Callback):
         now = time.monotonic()
         if not self.interactive and self.first and now - self._spoke > self.seconds:
             self._read(trainer)
-            left = (now - self._started) * (self.total / max(1, self._done) - 1)
-            share = f"{self._done / max(1, self.total):.0%}"
-            begin = f"{self._stage}: {share} of the job, {tqdm.format_interval(left)} left"
+            begin = self._stage
+            if (done := self._done - self._done_before) and self.total > self._done:
+                left = (now - self._started) / done * (self.total - self._done)
+                share = f"{self._done / self.total:.0%}"
+                begin += f": {share} of the job, {tqdm.format_interval(left)} left"
             self._speak(", ".join([begin, *self._metrics.values()]))
 
     def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
@@ -90,14 +115,16 @@ class Progress(L.Callback):
                 self.bar.write(text)
 
     def close(self) -> None:
-        """Leave the line as it is."""
+        """Take the bar away; the lines of finished stages stay."""
         self.bar.close()
 
     def _read(self, trainer: L.Trainer) -> None:
         known = trainer.callback_metrics
-        self._metrics |= {
+        fresh = {
             name: form.format(float(known[name])) for name, form in SHOWN.items() if name in known
         }
+        both = self._metrics | fresh
+        self._metrics = {name: both[name] for name in SHOWN if name in both}
         self.bar.set_postfix_str(", ".join(self._metrics.values()), refresh=False)
 
     def _speak(self, text: str) -> None:

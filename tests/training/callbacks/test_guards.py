@@ -42,7 +42,7 @@ def fit(module: SimCLR, images: Tensor, *callbacks: L.Callback) -> None:
 
 
 def collapsed(kind: str) -> SimCLR:
-    """Projections in one place, or on one line."""
+    """Projections in one place, on one line, or in a plane."""
     module = model()
     last = list(module.head.children())[-1]
     assert isinstance(last, nn.Linear)
@@ -51,12 +51,12 @@ def collapsed(kind: str) -> SimCLR:
             last.weight.zero_()
             last.bias.fill_(1)
         else:
-            last.weight[1:] = 0
+            last.weight[1 if kind == "line" else 2 :] = 0
             last.bias.zero_()
     return module
 
 
-@pytest.mark.parametrize("kind", ["place", "line"])
+@pytest.mark.parametrize("kind", ["place", "line", "plane"])
 def test_collapsed_embeddings_are_said_once(
     kind: str, images: Tensor, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

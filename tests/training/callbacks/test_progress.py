@@ -42,7 +42,7 @@ def test_elsewhere_every_stage_is_a_line(capsys: pytest.CaptureFixture[str]) -> 
     progress.close()
     captured = capsys.readouterr()
     assert captured.err.splitlines() == [
-        "pretraining: 00:00, loss 1.235, contrastive 50.0%, validation 98.7%",
+        "pretraining: 00:00, validation 98.7%, loss 1.235, contrastive 50.0%",
         "figures: 00:00",
     ]
     assert captured.out == "done\n"
@@ -57,12 +57,13 @@ def test_elsewhere_a_long_stage_says_how_far_it_is(capsys: pytest.CaptureFixture
         "pretraining: 10% of the job",
         "pretraining: 20% of the job",
     ]
-    assert lines[1].endswith(" left, loss 2.000, probe 25.0%")
+    assert lines[1].endswith(" left, probe 25.0%, loss 2.000")
 
 
 def test_on_a_terminal_one_bar_counts_all_stages(monkeypatch: pytest.MonkeyPatch) -> None:
     terminal = Terminal()
     monkeypatch.setattr(sys, "stderr", terminal)
+    monkeypatch.setenv("COLUMNS", "120")
     progress = Progress(total=100)
     progress.bar.mininterval = 0
     with progress.stage("pretraining", 20):
@@ -75,6 +76,47 @@ def test_on_a_terminal_one_bar_counts_all_stages(monkeypatch: pytest.MonkeyPatch
     assert re.search(r"pretraining +60% \|.*\| 00:00 left, .*img/s, loss 3.500", shown)
     assert "pretraining: 00:00, loss 3.500\n" in shown
     assert "finetune 100%" in shown
+
+
+def test_the_time_left_is_measured_in_training_and_never_negative(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two minutes go by before training; a step of 10 images takes a second."""
+    now = 0.0
+    monkeypatch.setattr("time.monotonic", lambda: now)
+    progress = Progress(total=100, seconds=0.5)
+    with progress.stage("self_train, draw 0", 10):
+        now += 120
+        progress.on_train_start(SimpleNamespace(global_step=4), UNUSED)  # type: ignore[arg-type]
+        for _ in range(8):
+            now += 1
+            step(progress, 1)
+    *lines, _ = capsys.readouterr().err.splitlines()
+    assert lines[0] == "self_train, draw 0: 50% of the job, 00:05 left"
+    assert lines[4] == "self_train, draw 0: 90% of the job, 00:01 left"
+    assert lines[5:] == ["self_train, draw 0"] * 3
+
+
+def test_work_of_no_known_length_promises_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+    progress = Progress(total=0, seconds=-1)
+    with progress.stage("label_spread, draw 0"):
+        progress.on_train_start(SimpleNamespace(global_step=0), UNUSED)  # type: ignore[arg-type]
+        step(progress, 1, loss=1.0)
+    assert "left" not in capsys.readouterr().err
+
+
+def test_at_80_columns_the_probe_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    terminal = Terminal()
+    monkeypatch.setattr(sys, "stderr", terminal)
+    progress = Progress(total=40_000)
+    progress.bar.mininterval = 0
+    with progress.stage("pretraining, seed 2147483647", 20_000):
+        step(progress, 1, loss=3.5, contrastive_accuracy=0.5, probe_accuracy=0.987)
+    progress.close()
+    lines = re.split(r"[\r\n]", re.sub(r"\x1b\[\w", "", terminal.getvalue()))
+    assert any(re.search("50%.* left, probe 98.7%", line[:80]) for line in lines)
+    assert not lines[-1].strip()
 
 
 @pytest.mark.parametrize("variable", ["RANK", "LOCAL_RANK"])
