@@ -56,12 +56,12 @@ def write_idx(path: Path, tensor: Tensor) -> None:
 def _parse(stream: BinaryIO | gzip.GzipFile, path: Path, largest: float = math.inf) -> Tensor:
     shape = _parse_header(stream, path)
     size = math.prod(shape)
+    described = f"its header says {'x'.join(map(str, shape))} bytes"
     if size > largest:
-        raise SimclrError(f"{path}: unpacks to {size} bytes, more than {RATIO} times its own size")
+        raise SimclrError(f"{path}: {described}, more than {RATIO} times what it packs them into")
     content = bytearray()
     while len(content) < size and (chunk := stream.read(min(CHUNK, size - len(content)))):
         content += chunk
-    described = f"its header says {'x'.join(map(str, shape))} bytes"
     if len(content) < size:
         raise SimclrError(f"{path}: truncated: {described}, but only {len(content)} follow")
     if stream.read(1):
