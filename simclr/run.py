@@ -6,7 +6,7 @@ import sys
 import warnings
 from collections.abc import Callable
 from contextlib import nullcontext, suppress
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 from simclr.benchmark import Outcome, benchmark
@@ -19,6 +19,7 @@ from simclr.launch.ranks import is_first, world_size
 from simclr.launch.sweeps import to_go_on
 from simclr.methods import METHODS
 from simclr.methods.base import Features, Job, given_encoder, settings_of
+from simclr.methods.choose_labels import advice, choose_labels
 from simclr.methods.pretrain import count_views, pretrain
 from simclr.methods.scoring import classifier_drawings, save_classified
 from simclr.reports.results import Result, read_result, write_result
@@ -41,6 +42,8 @@ def run(config: Config, begin: Callable[[], None] = lambda: None) -> Result:
         SimclrError: if the configuration cannot work, or the data cannot be had.
     """
     check(config)
+    if config.data.labels:
+        config = replace(config, labels=replace(config.labels, per_class=None))
     _quieten()
     keep_freed_memory()
     folder = Path(config.output_dir)
@@ -103,14 +106,17 @@ def _do(job: Job) -> Outcome:
         return benchmark(job)
     if config.task == "pretrain":
         return Outcome(pretrain(job).result)
+    if config.task == "choose_labels":
+        found = choose_labels(job)
+        return Outcome(found, advice(job, found))
     fit = METHODS[config.task].load()
     classified = fit(job, Features(given_encoder(job), job), config.labels.seed)
     if is_first():
         save_classified(job, classified)
     if config.logger != "tensorboard":
         return Outcome(classified.result)
-    found = classified.classifier, classified.confusion
-    return Outcome(classified.result, drawings=lambda: classifier_drawings(job, *found))
+    shown = classified.classifier, classified.confusion
+    return Outcome(classified.result, drawings=lambda: classifier_drawings(job, *shown))
 
 
 def _views(config: Config, splits: Splits) -> int:
@@ -128,10 +134,11 @@ def _views(config: Config, splits: Splits) -> int:
 
 def _views_of(method: str, config: Config, splits: Splits) -> int:
     """Those of a method on one label draw."""
-    if not METHODS[method].trains:
+    if method == "choose_labels" or not METHODS[method].trains:
         return 0
     settings = settings_of(config, method)
-    labelled = len(splits.draw(config.labels.per_class, config.labels.seed))
+    labels = config.labels
+    labelled = len(splits.draw(labels.per_class, labels.seed, labels.budget))
     unlabelled = len(splits.unlabelled)
     if isinstance(settings, SelfTrainConfig):
         batch = min(settings.batch_size, unlabelled)

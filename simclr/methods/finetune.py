@@ -67,7 +67,7 @@ def finetune(job: Job, features: Features, draw: int) -> Classified:
     Training starts at the linear classifier on the frozen encoder, so that the features are not
     distorted by a random one (LP-FT, Kumar et al. 2022, arXiv:2202.10054).
     """
-    train = features.train(job.splits.draw(job.config.labels.per_class, draw))
+    train = features.train(job.draw(draw))
     start = features.classifier(deepcopy(features.encoder))
     l2 = penalty(job.config.probe.l2, len(train.labels))
     start.fit_linear(train.images, train.labels, l2)
@@ -91,7 +91,7 @@ def _train(
     settings = settings_of(config, method)
     assert isinstance(settings, FineTuneConfig)
     data = LabelledDataModule(
-        splits.train.select(splits.draw(config.labels.per_class, draw)),
+        splits.train.select(job.draw(draw)),
         splits.val,
         splits.test,
         settings.batch_size,

@@ -81,7 +81,7 @@ def fit_frozen(
 
 
 def _on_draw(method: str, job: Job, features: Features, draw: int) -> Classified:
-    train = features.train(job.splits.draw(job.config.labels.per_class, draw))
+    train = features.train(job.draw(draw))
     module = LinearEval(features.classifier(), penalty(job.config.probe.l2, len(train.labels)))
     with job.progress.stage(f"{method}, draw {draw}"):
         return fit_frozen(method, job, features, module, train, draw, Clock())
