@@ -98,7 +98,8 @@ class Features:
     @cached_property
     def _train_seen(self) -> Tensor:
         """Normalised representations of all images of `train`."""
-        return self.norm(extract_features(self.encoder, self.splits.train.images)).cpu()
+        seen: Tensor = self.norm(extract_features(self.encoder, self.splits.train.images))
+        return seen.cpu()
 
     @property
     def graph(self) -> csr_array:

@@ -58,7 +58,11 @@ def choose_labels(job: Job) -> Result:
             header = (column, "class", "model_says", "plausibility")
             _write_csv(job, "suspects.csv", header, [_row(job, doubt) for doubt in doubts])
         _write_page(job, column, chosen, labelled, doubts)
-    metrics = {"chosen": len(chosen), "labelled_before": count, "suspects": len(doubts)}
+    metrics: dict[str, float] = {
+        "chosen": len(chosen),
+        "labelled_before": count,
+        "suspects": len(doubts),
+    }
     drawn = Labels(None, config.labels.seed, fingerprint(chosen))
     timing = Timing(clock.seconds, len(splits.unlabelled) / clock.seconds)
     return Result("choose_labels", config.seed, metrics, drawn, 0, timing)
