@@ -7,7 +7,7 @@ import sys
 import warnings
 from collections.abc import Callable
 from contextlib import nullcontext, suppress
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 from simclr.benchmark import Outcome, benchmark
@@ -21,6 +21,7 @@ from simclr.launch.ranks import is_first
 from simclr.launch.sweeps import to_go_on
 from simclr.methods import METHODS
 from simclr.methods.base import Features, Job, given_encoder
+from simclr.methods.choose_labels import advice, choose_labels
 from simclr.methods.pretrain import pretrain
 from simclr.methods.scoring import classifier_drawings, save_classified
 from simclr.methods.work import views_of_job
@@ -46,6 +47,8 @@ def run(config: Config, begin: Callable[[], None] = lambda: None) -> Result:
         SimclrError: if the configuration cannot work, or the data cannot be had.
     """
     check(config)
+    if config.data.labels:
+        config = replace(config, labels=replace(config.labels, per_class=None))
     _quieten()
     warn_of_writers()
     keep_freed_memory()
@@ -125,14 +128,17 @@ def _do(job: Job) -> Outcome:
         return benchmark(job)
     if config.task == "pretrain":
         return Outcome(pretrain(job).result)
+    if config.task == "choose_labels":
+        found = choose_labels(job)
+        return Outcome(found, advice(job, found))
     fit = METHODS[config.task].load()
     classified = fit(job, Features(given_encoder(job), job), config.labels.seed)
     if is_first():
         save_classified(job, classified)
     if config.logger != "tensorboard":
         return Outcome(classified.result)
-    found = classified.classifier, classified.confusion
-    return Outcome(classified.result, drawings=lambda: classifier_drawings(job, *found))
+    shown = classified.classifier, classified.confusion
+    return Outcome(classified.result, drawings=lambda: classifier_drawings(job, *shown))
 
 
 def _quieten() -> None:

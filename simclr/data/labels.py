@@ -64,6 +64,21 @@ def draw_labels(labels: Tensor, classes: Sequence[str], per_class: int, seed: in
     return by_class[chosen.flatten()].sort().values
 
 
+def draw_any(total: int, budget: int, seed: int) -> Tensor:
+    """Draw `budget` of `total` images whatever their classes; sorted int64 indices (budget,).
+
+    Raises:
+        SimclrError: if there are fewer images.
+    """
+    if total < budget:
+        raise SimclrError(
+            f"labels.budget={budget}: only {total} training images have labels; "
+            "choose at most that many"
+        )
+    generator = torch.Generator().manual_seed(seed)
+    return torch.randperm(total, generator=generator)[:budget].sort().values
+
+
 def fingerprint(indices: Tensor) -> str:
     """The sha256 of sorted indices, as decimal text separated by commas."""
     text = ",".join(map(str, indices.sort().values.tolist()))

@@ -36,6 +36,7 @@ def load_source(
     seed: int = 0,
     stream: str = "auto",
     max_pixels: int = MAX_PIXELS,
+    labels: Path | None = None,
 ) -> Source:
     """Load a data set, into memory if it fits.
 
@@ -49,6 +50,7 @@ def load_source(
         seed: which images; `synthetic` only.
         stream: whether unlabelled images stay in their files; `folder` only.
         max_pixels: of an image file; `folder` only.
+        labels: CSV of classes of image files; `folder` only.
 
     Raises:
         SimclrError: if the name is unknown, or files are missing or not what they should be.
@@ -59,7 +61,7 @@ def load_source(
         case "idx":
             return read_idx_folder(root)
         case "folder":
-            return read_folder(root, image_size, channels, stream, max_pixels)
+            return read_folder(root, image_size, channels, stream, max_pixels, labels)
         case "synthetic":
             return draw_source(train_size, test_size, image_size, seed)
     raise SimclrError(f"data.name={name}: unknown; choose one of {', '.join(SOURCES)}")

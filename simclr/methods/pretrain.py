@@ -151,7 +151,7 @@ def pretrain(job: Job) -> Pretrained:
         )
     views = count_views(config, len(splits.unlabelled))
     timing = Timing(clock.seconds, views / clock.seconds if views else 0.0)
-    drawn = labels_of(watched, labels.seed)
+    drawn = labels_of(watched, labels.seed, chosen)
     result = Result("pretrain", config.seed, metrics, drawn, 0, timing)
     return Pretrained(encoder.eval(), features, result, probe[0].history if probe else [])
 
