@@ -58,8 +58,8 @@ def test_equal_images_are_chosen_once_each() -> None:
     assert choose_typical(features, 0, seed=0).tolist() == []
 
 
-def test_small_batches_find_the_groups_of_many_images(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(choosing, "MOST_AT_ONCE", 100)
+def test_a_sample_finds_the_groups_of_many_images(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(choosing, "SAMPLE", 100)
     monkeypatch.setattr(choosing, "MOST_MEMBERS", 30)
     features, member = groups((200, 100, 50, 50))
     chosen = choose_typical(features, 4, seed=0)
