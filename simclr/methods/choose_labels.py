@@ -133,7 +133,8 @@ def _write_page(
     )
     page = label_page(images, [*to_label, *to_check], splits.classes, column, before)
     write_whole(job.folder / "label.html", page.encode())
-    write_whole(job.folder / "to_label.png", contact_sheet(images[: len(chosen)]))
+    if len(chosen):
+        write_whole(job.folder / "to_label.png", contact_sheet(images[: len(chosen)]))
 
 
 def _images_to_show(job: Job, places: Sequence[int]) -> Tensor:
