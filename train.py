@@ -1,5 +1,6 @@
 """The command line: `python train.py --help` says what there is."""
 
+import logging
 import os
 import re
 import signal
@@ -134,6 +135,7 @@ def run_main() -> int:
         check_environment()
         if not is_first():
             sys.argv += ["hydra/hydra_logging=none"]
+            logging.getLogger("hydra").setLevel(logging.ERROR)  # also once a job has set up its own
         if problems := refused(sys.argv[1:]):
             raise SimclrError("\n".join(problems))
         main()

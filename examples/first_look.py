@@ -3,7 +3,8 @@
     python examples/first_look.py                     # MNIST, minutes on a laptop
     python examples/first_look.py --data synthetic --images 3000 --epochs 1
 
-It uses the parts of simclr directly, without Hydra; figures go to --out.
+It uses the parts of simclr directly, without Hydra; `simclr.Learner` is all of it as one object.
+Figures go to --out.
 """
 
 import argparse
@@ -60,7 +61,6 @@ model = SimCLR(
     build_head(HeadConfig(), encoder.dim),
     LossConfig(temperature=0.5),
     OptimizerConfig(),
-    total_steps=options.epochs * len(data.train_dataloader()),
 )
 trainer = L.Trainer(
     max_epochs=options.epochs,

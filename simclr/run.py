@@ -36,12 +36,13 @@ from simclr.training.resume import AUTO, claimed, same_settings
 WATCH = "python -m tensorboard.main --logdir"  # also where the environment is not activated
 
 
-def run(config: Config, begin: Callable[[], None] = lambda: None) -> Result:
+def run(config: Config, begin: Callable[[], None] = lambda: None, kept: bool = True) -> Result:
     """Do `config.task`, leave its files in `config.output_dir` and say where they are.
 
     Args:
         config: all of it.
         begin: called by the first process when the folder is this run's, which is not finished.
+        kept: whether the folder stays, so that it is worth naming.
 
     Raises:
         SimclrError: if the configuration cannot work, or the data cannot be had.
@@ -58,10 +59,10 @@ def run(config: Config, begin: Callable[[], None] = lambda: None) -> Result:
             return _finished(folder, config)
         if is_first():
             begin()
-        return _run(folder, config)
+        return _run(folder, config, kept)
 
 
-def _run(folder: Path, config: Config) -> Result:
+def _run(folder: Path, config: Config, kept: bool) -> Result:
     splits = load_splits(config.data)
     _check_labels(config, splits)
     progress = Progress(views_of_job(config, splits))
@@ -94,7 +95,8 @@ def _run(folder: Path, config: Config) -> Result:
         progress.close()
     metrics = "\n".join(f"{name}: {value:.4f}" for name, value in result.metrics.items())
     progress.say(f"\n{outcome.text}" if outcome.text else metrics)
-    progress.say(f"Results: {folder}")
+    if kept:
+        progress.say(f"Results: {folder}")
     return result
 
 

@@ -47,7 +47,7 @@ def verify(folder: Path) -> tuple[list[str], list[str]]:
 
     with TemporaryDirectory() as name, redirect_stdout(sys.stderr):
         config.output_dir = name
-        run(config)
+        run(config, kept=False)
         now = _content(Path(name))
         differences = list(_compare(_facts(folder, before), _facts(Path(name), now)))
     then_and_now = ({key: part.get(key) or {} for key in CIRCUMSTANCES} for part in (before, now))

@@ -42,8 +42,8 @@ def read_failure(folder: Path) -> tuple[str, str] | None:
     return command, reason[-1] if surprise else "\n".join(reason)
 
 
-def tell_failures(sweep: Path) -> None:
-    """Say on stderr which jobs of a sweep failed, together those that failed for one reason.
+def tell_sweep(sweep: Path) -> None:
+    """Say on stderr which jobs of a sweep failed, by reason, and how to compare the others.
 
     Jobs are told by what they leave, whatever the name of their folder.
     """
@@ -62,6 +62,9 @@ def tell_failures(sweep: Path) -> None:
         print(f"{count} of {len(failed | finished)} jobs failed:", file=sys.stderr)
     for reason, commands in by_reason.items():
         print(indent("\n".join(commands), "  "), indent(reason, "    "), sep="\n", file=sys.stderr)
+    if finished:
+        name = shlex.quote(str(sweep))
+        print(f"All jobs in one table: python -m simclr.results {name}", file=sys.stderr)
 
 
 def _beside(folder: Path) -> Path:

@@ -12,7 +12,7 @@ from hydra.experimental.callback import Callback
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
-from simclr.launch.failures import tell_failures, write_failure
+from simclr.launch.failures import tell_sweep, write_failure
 from simclr.launch.folders import remember_new
 from simclr.launch.ranks import all_failed, by_torchrun, is_first
 
@@ -58,7 +58,7 @@ def to_go_on(folder: Path) -> Path:
 
 
 class Failures(Callback):
-    """Says at the end of a sweep, however it ends, which of its jobs failed and why."""
+    """Says at the end of a sweep, however it ends, which jobs failed and how to compare them."""
 
     def on_run_start(self, config: DictConfig, **_: Any) -> None:
         if is_first():
@@ -66,4 +66,7 @@ class Failures(Callback):
 
     def on_multirun_start(self, config: DictConfig, **_: Any) -> None:
         if is_first():
-            atexit.register(tell_failures, Path(config.hydra.sweep.dir))
+            atexit.register(tell_sweep, Path(config.hydra.sweep.dir))
+            if "submitit" in config.hydra.launcher._target_:
+                folder = f"{config.hydra.sweep.dir}/.submitit"
+                print(f"What the jobs print is in {folder}", file=sys.stderr)

@@ -151,8 +151,11 @@ def new_encoder(job: Job) -> Encoder:
     except (RuntimeError, AssertionError) as error:
         size = f"images of {shape[1]}x{shape[2]} pixels"
         if config.name == "timm":
+            _, *wanted = getattr(encoder.backbone, "default_cfg", {}).get("input_size", ())
+            larger = f"data.image_size={wanted[0]} (data=folder, synthetic) or " if wanted else ""
             raise SimclrError(
-                f"encoder.model={config.model}: does not take {size} ({error}); choose another"
+                f"encoder.model={config.model}: does not take {size} ({error}); choose "
+                f"{larger}another model"
             ) from error
         raise SimclrError(
             f"encoder.channels={config.channels}: too many stages for {size}; choose fewer"
