@@ -8,6 +8,7 @@ FOLDER is the output of a pretraining, one per seed. Neither choice is balanced 
 import argparse
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from statistics import mean
 from typing import Any
 
 import torch
@@ -62,15 +63,19 @@ def summary(rows: Sequence[dict[str, Any]], budget: int, choice: str, number: st
 
 
 def gain(rows: Sequence[dict[str, Any]], budget: int) -> Summary:
-    """What the choice adds to random draws, paired over the encoders."""
+    """What the choice adds to random draws: paired over the encoders, or over the seeds of one."""
 
-    def mean(encoder: int, choice: str) -> float:
+    def accuracies(encoder: int, choice: str) -> list[float]:
         own = [r for r in rows if (r["encoder"], r["labels"]) == (encoder, budget)]
-        values: list[float] = [row["test"] for row in own if row["choice"] == choice]
-        return sum(values) / len(values)
+        return [row["test"] for row in own if row["choice"] == choice]
 
     encoders = sorted({row["encoder"] for row in rows})
-    return summarise([mean(one, "typical") - mean(one, "random") for one in encoders])
+    if len(encoders) == 1:
+        pairs = zip(accuracies(0, "typical"), accuracies(0, "random"), strict=False)
+        return summarise([typical - random for typical, random in pairs])
+    return summarise(
+        [mean(accuracies(one, "typical")) - mean(accuracies(one, "random")) for one in encoders]
+    )
 
 
 def table(rows: Sequence[dict[str, Any]]) -> str:
