@@ -29,6 +29,7 @@ from simclr.launch.ranks import check_environment, is_first, run_name
 from simclr.launch.signals import STOP
 from simclr.launch.sweeps import in_sweep, record_failure, share_machine
 from simclr.methods import METHODS
+from simclr.pipes import escape_what_cannot_be_written
 
 # Before torch is loaded: waiting threads spin for some ten microseconds, which spares them most of
 # their sleeps, and not for milliseconds, which starves a machine with other work to do.
@@ -115,6 +116,8 @@ def _of_file(error: OSError, folder: Path) -> str:
     """What the system refused, and of which file: of the output folder if it is not another."""
     if error.errno is None:
         return f"{type(error).__name__}: {error}"
+    if isinstance(error, FileNotFoundError) and not folder.exists():
+        return f"output_dir={folder}: was deleted while this run was writing to it"
     name = error.filename
     if name is None or Path(str(name)).absolute().is_relative_to(folder.absolute()):
         return f"output_dir: cannot be created or written: {error}"
@@ -123,6 +126,7 @@ def _of_file(error: OSError, folder: Path) -> str:
 
 def run_main() -> int:
     """Run the jobs and give the exit status; every failure is one message."""
+    escape_what_cannot_be_written()
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra is to raise, not to print
     for signum in STOP[1:]:
         if signal.getsignal(signum) is not signal.SIG_IGN:  # as under nohup

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import product
 from typing import TYPE_CHECKING
 
@@ -9,6 +10,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
+from simclr.config.schema import LabelsConfig
 from simclr.data.images import LabelledImages
 from simclr.errors import SimclrError
 from simclr.launch.ranks import is_first, rank, world_size
@@ -115,10 +117,11 @@ def report(job: Job, found: Benchmark) -> str:
     config = job.config
     seconds = [one.result.timing.fit_seconds for one in found.pretrained]
     views = sum(one.result.timing.views for one in found.pretrained)
-    draws, each = len(job.splits.draws(config.labels)), config.labels.per_class
-    labels = len(job.splits.draw(each, config.labels.seed))
+    chosen = config.labels
+    draws = len(job.splits.draws(chosen))
+    labels = len(job.splits.draw(chosen.per_class, chosen.seed, chosen.budget))
     lines = [
-        f"{labels} labels ({f'{each} per class' if each else 'all there are'}), "
+        f"{labels} labels ({_which(chosen)}), "
         f"{draws} label draw{'s' * (draws > 1)}, {len(found.pretrained)} pretraining "
         f"seed{'s' * (len(found.pretrained) > 1)}, {found.results[0].n_test} test images",
         "",
@@ -139,6 +142,13 @@ def report(job: Job, found: Benchmark) -> str:
     if sentences := verdict(found.rows, using_pretraining):
         lines += ["", sentences]
     return "\n".join(lines) + "\n"
+
+
+def _which(labels: LabelsConfig) -> str:
+    """How the labelled images were chosen, in words."""
+    if labels.budget is not None:
+        return "typical images" if labels.choice == "typical" else "random images of any class"
+    return "all there are" if labels.per_class is None else f"{labels.per_class} per class"
 
 
 def _pretrained(job: Job, ledger: Ledger) -> Pretrained:
@@ -166,6 +176,9 @@ def _classify(
     The job `first`, if given, keeps the first linear classifier.
     """
     config, features = job.config, pretrained.features
+    budget = config.labels.budget
+    if budget is not None and config.labels.choice == "typical":
+        job = replace(job, choose=partial(features.typical, budget))
     random_features = Features(new_encoder(job), job)
     draws = job.splits.draws(config.labels)
     if dist.is_initialized():

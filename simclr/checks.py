@@ -30,7 +30,7 @@ from simclr.models import ENCODERS
 from simclr.training import OPTIMIZERS
 
 REGISTRIES: dict[str, Iterable[str]] = {  # the choices that grow with the code
-    "task": ("benchmark", "pretrain", *METHODS),
+    "task": ("benchmark", "pretrain", "choose_labels", *METHODS),
     "data.name": SOURCES,
     "encoder.name": ENCODERS,
     "loss.name": LOSSES,
@@ -157,7 +157,8 @@ def _combinations(config: Config) -> Iterator[str]:
     weights = config.encoder.weights
     method = METHODS.get(config.task)
     given = weights is not None or config.encoder.pretrained
-    if not given and method and method.encoder == "pretrained":
+    needs = config.task == "choose_labels" or (method and method.encoder == "pretrained")
+    if not given and needs:
         yield (
             f"encoder.weights=null: task={config.task} needs the encoder.safetensors "
             "that task=pretrain writes"
@@ -166,7 +167,7 @@ def _combinations(config: Config) -> Iterator[str]:
         yield f"encoder.weights={weights}: must be null for task={config.task}, which draws its own"
     if config.trainer.max_epochs == 0 and method and method.trains:
         yield f"trainer.max_epochs=0: must be at least 1 for task={config.task}"
-    for key in ("encoder.weights", "encoder.checkpoint", "checkpoint"):
+    for key in ("encoder.weights", "encoder.checkpoint", "checkpoint", "data.labels"):
         path = _get(config, key)
         if path not in (None, "auto" if key == "checkpoint" else None) and not Path(path).is_file():
             yield f"{key}={path}: no such file"
@@ -180,8 +181,9 @@ def _combinations(config: Config) -> Iterator[str]:
             )
     if not config.output_dir:
         yield "output_dir=: must name a folder"
-    if config.export is not None and config.task == "pretrain":
-        yield f"export={config.export}: must be null for task=pretrain, which has no classifier"
+    if config.export is not None and config.task in ("pretrain", "choose_labels"):
+        yield f"export={config.export}: must be null for task={config.task}: it has no classifier"
+    yield from _labels(config)
     if config.trainer.accelerator == "gpu" and not _gpu_is_there():
         yield "trainer.accelerator=gpu: torch sees no GPU here; choose trainer=auto or trainer=cpu"
     if config.optimizer.name == "lars" and not importlib.util.find_spec("timm"):
@@ -233,6 +235,24 @@ def _processes_of_sweep(config: Config) -> Iterator[str]:
             f"trainer.devices={config.trainer.devices}: in a sweep, Lightning would start the "
             "sweep again for each device; this works: "
             f"torchrun --standalone --nproc-per-node {count} {command}"
+        )
+
+
+def _labels(config: Config) -> Iterator[str]:
+    labels, data = config.labels, config.data
+    choosing = config.task == "choose_labels"
+    if choosing and labels.budget is None:
+        yield "labels.budget=null: task=choose_labels needs the number of images, such as 20"
+    if labels.budget is not None and not choosing and config.task != "benchmark":
+        yield f"labels.budget={labels.budget}: needs task=benchmark or task=choose_labels"
+    compared = config.task == "benchmark" and labels.budget is not None
+    if labels.choice != "random" and not choosing and not compared:
+        yield f"labels.choice={labels.choice}: needs task=benchmark and labels.budget"
+    by_index = data.name not in ("folder", "synthetic")
+    if by_index and data.train_images is not None and (choosing or data.labels):
+        yield (
+            f"data.train_images={data.train_images}: must be null where images are told by their "
+            "index in the file"
         )
 
 

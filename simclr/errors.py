@@ -1,4 +1,4 @@
-"""The exceptions that a user is meant to read."""
+"""The exceptions that a user is meant to read, and how others are said in a line."""
 
 
 class SimclrError(Exception):
@@ -7,3 +7,8 @@ class SimclrError(Exception):
 
 class InUseError(SimclrError):
     """An output folder belongs to another run: nothing in it may be touched."""
+
+
+def reason(error: BaseException) -> str:
+    """What went wrong, in a line."""
+    return f"{type(error).__name__}: {' '.join(str(error).split())}".rstrip(": ")

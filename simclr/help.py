@@ -9,11 +9,13 @@ from simclr.methods import METHODS
 TASKS = {
     "benchmark": "pretrain once, then compare all methods on several label draws (default)",
     "pretrain": "SimCLR pretraining only",
+    "choose_labels": "which images to label, and a page to label them in",
     **{name: method.summary for name, method in METHODS.items()},
 }
 
 COMMON_KEYS = (
-    *("seed", "pretrain_seeds", "methods", "labels.per_class", "labels.draws", "labels.seed"),
+    *("seed", "pretrain_seeds", "methods", "labels.per_class", "labels.budget"),
+    *("labels.draws", "labels.seed", "data.labels"),
     *("trainer.max_epochs", "clustering.max_epochs", "data.root", "data.batch_size"),
     *("loss.temperature", "encoder.weights", "checkpoint", "export", "output_dir"),
 )

@@ -25,8 +25,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """The command; 0 if every file was read."""
     options = _parser().parse_args(arguments)
     try:
-        if options.embeddings and not options.embeddings.parent.is_dir():
-            raise SimclrError(f"--embeddings {options.embeddings}: no such folder")
+        if options.embeddings:
+            _check_place(options.embeddings)
         classifier = load_classifier(options.classifier)
         paths = [path for given in options.images for path in _files(given)]
     except SimclrError as error:
@@ -52,18 +52,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.embeddings:
         rows = torch.stack(embeddings) if embeddings else torch.empty(0, classifier.encoder.dim)
         try:
-            write_whole(options.embeddings, _npy(rows))
+            _save(options.embeddings, rows)
         except OSError as error:
-            reason = error.strerror or error
-            print(f"--embeddings {options.embeddings}: not written: {reason}", file=sys.stderr)
+            reason = f"cannot be written: {error.strerror or error}"
+            print(f"--embeddings {options.embeddings}: {reason}", file=sys.stderr)
             return 1
     return int(unread > 0)
-
-
-def _npy(rows: Tensor) -> bytes:
-    content = BytesIO()
-    np.save(content, rows.numpy())
-    return content.getvalue()
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -85,6 +79,20 @@ def _parser() -> argparse.ArgumentParser:
         "--embeddings", type=Path, metavar="OUT.npy", help="save representations, float32 (N, D)"
     )
     return parser
+
+
+def _check_place(path: Path) -> None:
+    if not path.parent.is_dir():
+        raise SimclrError(f"--embeddings {path}: no such folder")
+    if path.exists() and not path.is_file():
+        raise SimclrError(f"--embeddings {path}: no ordinary file")
+
+
+def _save(path: Path, rows: Tensor) -> None:
+    """Write a .npy file of exactly this name, whole or not at all."""
+    content = BytesIO()
+    np.save(content, rows.numpy())
+    write_whole(path, content.getvalue())
 
 
 def _files(given: Path) -> list[Path]:

@@ -12,5 +12,5 @@ if __name__ == "__main__":
     if sys.argv[1:2] == ["verify"]:
         from simclr.verify import main
 
-        sys.exit(main(sys.argv[2:]))
+        sys.exit(while_read(lambda: main(sys.argv[2:])))
     sys.exit(while_read(gather.main))

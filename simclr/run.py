@@ -1,30 +1,33 @@
 """From a configuration to a finished run in its folder."""
 
 import logging
+import os
 import shlex
 import sys
 import warnings
 from collections.abc import Callable
 from contextlib import nullcontext, suppress
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 from simclr.benchmark import Outcome, benchmark
 from simclr.checks import check
 from simclr.config.schema import Config
-from simclr.data.splits import load_splits
+from simclr.data.splits import Splits, load_splits
+from simclr.errors import SimclrError, reason
 from simclr.launch.allocator import keep_freed_memory
 from simclr.launch.arguments import written
 from simclr.launch.ranks import is_first
 from simclr.launch.sweeps import to_go_on
 from simclr.methods import METHODS
 from simclr.methods.base import Features, Job, given_encoder
+from simclr.methods.choose_labels import advice, choose_labels
 from simclr.methods.pretrain import pretrain
 from simclr.methods.scoring import classifier_drawings, save_classified
 from simclr.methods.work import views_of_job
 from simclr.reports.results import Result, read_result, write_result
 from simclr.reports.show import harmless, show
-from simclr.reports.tensorboard import add_result
+from simclr.reports.tensorboard import add_result, warn_of_writers
 from simclr.training.callbacks.progress import Progress
 from simclr.training.callbacks.stopping import Stopped, requeue
 from simclr.training.ledger import remove_ledgers
@@ -45,11 +48,14 @@ def run(config: Config, begin: Callable[[], None] = lambda: None, kept: bool = T
         SimclrError: if the configuration cannot work, or the data cannot be had.
     """
     check(config)
+    if config.data.labels:
+        config = replace(config, labels=replace(config.labels, per_class=None))
     _quieten()
+    warn_of_writers()
     keep_freed_memory()
     folder = Path(config.output_dir)
     with claimed(folder, resuming=config.checkpoint == AUTO) if is_first() else nullcontext():
-        if (folder / "results.json").exists():
+        if os.path.lexists(folder / "results.json"):
             return _finished(folder, config)
         if is_first():
             begin()
@@ -58,6 +64,7 @@ def run(config: Config, begin: Callable[[], None] = lambda: None, kept: bool = T
 
 def _run(folder: Path, config: Config, kept: bool) -> Result:
     splits = load_splits(config.data)
+    _check_labels(config, splits)
     progress = Progress(views_of_job(config, splits))
     progress.say(splits.summary)
     if config.logger == "tensorboard":
@@ -93,9 +100,24 @@ def _run(folder: Path, config: Config, kept: bool) -> Result:
     return result
 
 
+def _check_labels(config: Config, splits: Splits) -> None:
+    """Refuse to train a classifier where there is nothing to tell apart."""
+    classes = len(splits.classes)
+    if classes < 2 and config.task in ("benchmark", *METHODS):
+        found = f"one class, {splits.classes[0]}" if classes else "no labelled images"
+        raise SimclrError(
+            f"task={config.task}: data.root={config.data.root} has {found}; a classifier needs at "
+            "least two classes, as folders in train/; task=pretrain needs no labels"
+        )
+
+
 def _finished(folder: Path, config: Config) -> Result:
     """The result of a run that needs no going on; a sweep that is begun again skips it."""
-    result, before = read_result(folder)
+    try:
+        result, before = read_result(folder)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        path = folder / "results.json"
+        raise SimclrError(f"{path}: not what a run writes ({reason(error)})") from error
     same_settings(before, asdict(config), str(folder))
     if is_first():
         print(f"Finished before: {folder}")
@@ -108,14 +130,17 @@ def _do(job: Job) -> Outcome:
         return benchmark(job)
     if config.task == "pretrain":
         return Outcome(pretrain(job).result)
+    if config.task == "choose_labels":
+        found = choose_labels(job)
+        return Outcome(found, advice(job, found))
     fit = METHODS[config.task].load()
     classified = fit(job, Features(given_encoder(job), job), config.labels.seed)
     if is_first():
         save_classified(job, classified)
     if config.logger != "tensorboard":
         return Outcome(classified.result)
-    found = classified.classifier, classified.confusion
-    return Outcome(classified.result, drawings=lambda: classifier_drawings(job, *found))
+    shown = classified.classifier, classified.confusion
+    return Outcome(classified.result, drawings=lambda: classifier_drawings(job, *shown))
 
 
 def _quieten() -> None:

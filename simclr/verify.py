@@ -3,7 +3,6 @@
 import argparse
 import csv
 import hashlib
-import json
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import redirect_stdout
@@ -17,6 +16,7 @@ from omegaconf.errors import OmegaConfBaseException
 from simclr.config.keys import flat
 from simclr.config.schema import Config
 from simclr.errors import SimclrError
+from simclr.files import read_json
 from simclr.training.resume import AUTO
 
 CIRCUMSTANCES = ("images", "versions", "machine", "determinism", "git")
@@ -36,7 +36,7 @@ def verify(folder: Path) -> tuple[list[str], list[str]]:
     try:
         merged = OmegaConf.merge(OmegaConf.structured(Config), before["config"])
         config = OmegaConf.to_object(merged)
-    except (OmegaConfBaseException, KeyError) as error:
+    except (OmegaConfBaseException, KeyError, TypeError, ValueError) as error:
         raise SimclrError(
             f"{folder}: of another version, its config is not known: {error}"
         ) from error
@@ -75,7 +75,7 @@ def main(arguments: Sequence[str]) -> int:
 
 def _content(folder: Path) -> dict[str, Any]:
     try:
-        content = json.loads((folder / "results.json").read_text())
+        content = read_json(folder / "results.json")
     except (OSError, ValueError) as error:
         raise SimclrError(
             f"{folder}: no finished run, results.json cannot be read: {error}"

@@ -62,6 +62,9 @@ CONFIGURATION = {
     "task=supervised trainer.max_epochs=0": ["trainer.max_epochs=0: must be at least 1 for task="],
     "seed=99999999999": ["seed=99999999999: must be between 0 and 2147483647"],
     "pretrain_seeds=[0,0]": ["pretrain_seeds=[0, 0]: must be null or different seeds"],
+    "data.batch_size=1": ["data.batch_size=1: must be at least 2"],
+    "clustering.batch_size=1": ["clustering.batch_size=1: must be at least 2"],
+    "supervised.batch_size=1": ["supervised.batch_size=1: must be at least 2"],
     "augment.rotation=400": ["augment.rotation=400: must be between 0 and 180"],
     "augment.scale=[2,1]": ["augment.scale=[2.0, 1.0]: must be [min, max]"],
     "head.hidden=[-1]": ["head.hidden=[-1]: each value must be at least 1"],
@@ -137,7 +140,7 @@ IDX_FILES = {  # which file, its content (hexadecimal: header and data), and wha
 }
 
 IMAGE_FOLDERS = {  # what is in the folder, and what is said
-    "no train": ("test/a/1.png", "pictures: there is no folder unlabeled and no folder train"),
+    "no train": ("test/a/1.png", "pictures: there is no folder train"),
     "nothing": ("train/", "pictures/train: no images"),
     "an empty class": ("train/a/1.png train/b/", "pictures/train/b: no images"),
     "no class": ("train/1.png", "pictures/train/1.png: not in a class folder"),

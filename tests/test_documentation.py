@@ -54,14 +54,18 @@ def workplace(
     (place / "classifier.safetensors").symlink_to(benchmarked / "classifier.safetensors")
     for name in ("FOLDER", "outputs/run"):
         shutil.copytree(benchmarked, place / name)
+    lines: list[str] = []
     digits = draw_digits(150, 28, torch.Generator().manual_seed(0))
     for label in range(10):
         of_class = digits.images[digits.labels == label][:4]
-        for part, image in zip(("train", "train", "val", "test"), of_class, strict=True):
+        parts = ("train", "unlabeled", "val", "test")
+        for part, image in zip(parts, of_class, strict=True):
             for folder in (place / "PATH" / part / str(label), place / "IMAGES"):
                 folder.mkdir(parents=True, exist_ok=True)
                 name = f"{label}_{len(list(folder.iterdir()))}.png"
                 Image.fromarray(image[0].numpy()).save(folder / name)
+        lines.append(f"train/{label}/{label}_0.png,{label}")
+    (place / "labels.csv").write_text("\n".join(["file,class", *lines]))
     return place
 
 
@@ -133,6 +137,8 @@ def train(arguments: list[str], workplace: Path) -> None:
         for one in parsed
     ]
     own = "data=folder" in first
+    if own and "encoder.weights=encoder.safetensors" in first:  # of grey digits, not of photos
+        first = [key for key in first if key != "experiment=photos"] + ["data.channels=1"]
     tiny = [key for key in TINY if not (own and key.startswith("data.name"))]
     tiny += ["labels.draws=1", "labels.per_class=1", "finetune.max_epochs=2"]
     tiny += ["supervised.max_epochs=2", *(["data.batch_size=8", "data.image_size=32"] * own)]

@@ -21,6 +21,40 @@ raise SystemExit(while_read(command))
 """
 
 
+@pytest.mark.parametrize("stream", ["stdout", "stderr"])
+def test_what_a_terminal_cannot_write_is_shown_as_its_code(stream: str) -> None:
+    command = (
+        "import sys; from simclr.pipes import while_read; raise SystemExit("
+        f"while_read(lambda: print('caf\u00e9', file=sys.{stream}) or 0))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", command],
+        env={"PYTHONPATH": str(ROOT), "PYTHONIOENCODING": "ascii:strict"},
+        capture_output=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert getattr(done, stream) == b"caf\\xe9\n"
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no full device")
+def test_a_full_disk_is_one_message() -> None:
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [sys.executable, "-c", COMMAND.format(lines=2)],
+            env={"PYTHONPATH": str(ROOT)},
+            input="\n",
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+    assert (done.returncode, done.stderr) == (
+        1,
+        "The output cannot be written: No space left on device\n",
+    )
+
+
 def ended(lines: int, read: bool) -> tuple[int, str, str]:
     """Exit status, stdout and stderr of a command whose reader reads all, or goes at once."""
     with subprocess.Popen(

@@ -3,6 +3,8 @@
 import csv
 import io
 import json
+import os
+import resource
 import signal
 import subprocess
 import sys
@@ -103,7 +105,7 @@ def test_the_formats_say_the_same(folder: Path, capsys: pytest.CaptureFixture[st
 def test_a_broken_file_is_named_and_the_others_are_classified(
     folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    broken, embeddings = tmp_path / "broken.png", tmp_path / "out.bin"
+    broken, embeddings = tmp_path / "broken.png", tmp_path / "out.npy"
     broken.write_text("no image")
     first, *_, last = photos(folder)
     classifier = folder / "classifier.safetensors"
@@ -119,6 +121,40 @@ def test_a_broken_file_is_named_and_the_others_are_classified(
     assert json.loads(out) == []
 
 
+def test_representations_are_in_the_file_of_that_name_or_in_none(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    given = (folder / "classifier.safetensors", photos(folder)[0], "--embeddings")
+    said(capsys, *given, tmp_path / "emb.bin")
+    assert [path.name for path in tmp_path.iterdir()] == ["emb.bin"]
+    whole = (tmp_path / "emb.bin").read_bytes()
+    assert np.load(io.BytesIO(whole)).shape[0] == 1
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (50, limits[1]))
+    try:
+        _, err = said(capsys, *given, tmp_path / "emb.bin", status=1)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert err == f"--embeddings {tmp_path / 'emb.bin'}: cannot be written: File too large\n"
+    assert [path.name for path in tmp_path.iterdir()] == ["emb.bin"]
+    assert (tmp_path / "emb.bin").read_bytes() == whole
+    os.mkfifo(tmp_path / "pipe")
+    assert "no ordinary file" in said(capsys, *given, tmp_path / "pipe", status=1)[1]
+
+
+def test_a_missing_package_is_one_message(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("timm")
+    config = EncoderConfig(name="timm", model="resnet10t")
+    path = tmp_path / "classifier.safetensors"
+    save_classifier(path, Classifier(build_encoder(config, 3), 3, None), config, SHAPE, CLASSES)
+    monkeypatch.setitem(sys.modules, "timm", None)
+    out, err = said(capsys, path, tmp_path, status=1)
+    assert out == ""
+    assert "it needs the package timm: pip install timm" in err
+
+
 def test_what_cannot_work_is_said_in_a_line(
     folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -131,13 +167,6 @@ def test_what_cannot_work_is_said_in_a_line(
     assert "no such folder" in said(
         capsys, classifier, folder, "--embeddings", absent / "out.npy", status=1
     )[1]  # fmt: skip
-    full = Path("/dev/full")
-    if full.exists():
-        link = tmp_path / "full.npy.tmp"  # where the file is written before it is renamed
-        link.symlink_to(full)
-        err = said(capsys, classifier, folder, "--embeddings", tmp_path / "full.npy", status=1)[1]
-        assert f"--embeddings {tmp_path}/full.npy: not written: No space left" in err
-        assert not (tmp_path / "full.npy").exists()
     (error,) = predict(load_classifier(classifier), [absent])
     assert isinstance(error, SimclrError)
 

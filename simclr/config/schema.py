@@ -18,6 +18,14 @@ class LabelsConfig:
     per_class: int | None = key(
         10, "labelled images of each class; null: all that there are", at_least=1
     )
+    budget: int | None = key(
+        None, "benchmark, choose_labels: labelled images in all, of any classes", at_least=1
+    )
+    choice: str = key(
+        "random",
+        "benchmark: which labels.budget images; typical: those that task=choose_labels finds",
+        choices=("random", "typical"),
+    )
     draws: int = key(5, "label draws that a benchmark repeats", at_least=1, shapes_model=False)
     seed: int = key(0, "the first label draw", at_least=0, at_most=LARGEST_SEED)
 
@@ -28,6 +36,9 @@ class DataConfig:
 
     name: str = key("mnist", "the data source")
     root: str = key("data", "folder of the data set, or where it is downloaded to")
+    labels: str | None = key(
+        None, "CSV of labels: file,class for data=folder, else index,class; all are used"
+    )
     batch_size: int = key(128, "images per batch over all devices", at_least=2)
     val_images: int | None = key(
         None,

@@ -27,6 +27,11 @@ def of_files(root: Path, paths: Sequence[Path]) -> dict[str, str]:
     return dict(zip(names, contents, strict=True))
 
 
+def of_labels(path: Path) -> dict[str, str]:
+    """Size and hash of a file of labels, in the form of `of_files`."""
+    return {"labels": _content(path)}
+
+
 def of_parts(files: Mapping[str, str]) -> dict[str, str]:
     """Number and digest of the files in each folder at the top, from an answer of `of_files`."""
     parts: dict[str, list[str]] = {}

@@ -15,6 +15,7 @@ from simclr.errors import SimclrError
 GZIP_MAGIC = b"\x1f\x8b"
 UINT8 = 0x08
 CHUNK = 1 << 20
+LARGE, RATIO = 1 << 29, 100  # unpacked bytes, and as a multiple of the packed, that no images have
 
 
 def read_idx(path: Path) -> Tensor:
@@ -34,7 +35,7 @@ def read_idx(path: Path) -> Tensor:
             if not compressed:
                 return _parse(file, path)
             with gzip.GzipFile(fileobj=file) as stream:
-                return _parse(stream, path)
+                return _parse(stream, path, largest=max(LARGE, RATIO * path.stat().st_size))
     except (OSError, EOFError, zlib.error) as error:
         raise SimclrError(f"{path}: cannot be read: {error}") from error
 
@@ -52,13 +53,15 @@ def write_idx(path: Path, tensor: Tensor) -> None:
     path.write_bytes(gzip.compress(content, mtime=0) if path.suffix == ".gz" else content)
 
 
-def _parse(stream: BinaryIO | gzip.GzipFile, path: Path) -> Tensor:
+def _parse(stream: BinaryIO | gzip.GzipFile, path: Path, largest: float = math.inf) -> Tensor:
     shape = _parse_header(stream, path)
     size = math.prod(shape)
+    described = f"its header says {'x'.join(map(str, shape))} bytes"
+    if size > largest:
+        raise SimclrError(f"{path}: {described}, more than {RATIO} times what it packs them into")
     content = bytearray()
     while len(content) < size and (chunk := stream.read(min(CHUNK, size - len(content)))):
         content += chunk
-    described = f"its header says {'x'.join(map(str, shape))} bytes"
     if len(content) < size:
         raise SimclrError(f"{path}: truncated: {described}, but only {len(content)} follow")
     if stream.read(1):

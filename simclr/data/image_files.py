@@ -1,6 +1,7 @@
 """Image files of any size and mode as uint8 tensors of one shape."""
 
 import logging
+import stat
 from collections.abc import Collection, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -164,6 +165,8 @@ def _open(path: Path, max_pixels: int) -> "PillowImage":
     """Open a file whose image is not too large; Pillow's own limit knows no key to raise it."""
     from PIL import Image
 
+    if not stat.S_ISREG(path.stat().st_mode):
+        raise ValueError("no ordinary file")
     Image.MAX_IMAGE_PIXELS = None
     file = Image.open(path)
     if file.width * file.height > max_pixels:

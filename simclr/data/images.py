@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import torch
 from torch import Tensor
@@ -51,6 +52,8 @@ class Source:
         left_out: why files or folders are left out, and how many.
         remarks: what else the user should know, in whole sentences.
         files: size and hash of each file by its name, if they are the user's own.
+        root: the folder of the user's own files.
+        paths: those of the unlabelled images, then of the training images.
     """
 
     train: LabelledImages
@@ -61,3 +64,5 @@ class Source:
     left_out: Mapping[str, int] = field(default_factory=dict)
     remarks: tuple[str, ...] = ()
     files: Mapping[str, str] = field(default_factory=dict)
+    root: Path = Path()
+    paths: tuple[Path, ...] = ()

@@ -10,24 +10,29 @@ from simclr.errors import SimclrError
 
 
 def split(labels: Tensor, val_images: int, seed: int) -> tuple[Tensor, Tensor]:
-    """Divide images at random into some for training and `val_images` for validation.
+    """Divide images once into those for training and `val_images` for validation, at random.
 
-    A class that would have none left for training keeps one, and validation has one fewer.
+    Every class keeps at least one training image and half of its fair share. Where chance would
+    leave it fewer, an image of another class is for validation instead.
 
     Args:
         labels: int64 (N,).
-        val_images: how many, fewer than N.
-        seed: which division.
+        val_images: less than N.
+        seed: of the order.
 
     Returns:
         Sorted int64 indices (N - val_images,) and (val_images,); disjoint, together all.
     """
-    order = torch.randperm(len(labels), generator=torch.Generator().manual_seed(seed))
-    train, val = order[val_images:], order[:val_images]
-    for rare in set(labels[val].tolist()) - set(labels[train].tolist()):
-        back = val[labels[val] == rare][:1]
-        train, val = torch.cat((train, back)), val[val != back]
-    return train.sort().values, val.sort().values
+    total = len(labels)
+    order = torch.randperm(total, generator=torch.Generator().manual_seed(seed))
+    counts = torch.bincount(labels)
+    kept = (counts * (total - val_images) / total / 2).ceil()
+    by_class = labels[order].argsort(stable=True)
+    place = torch.empty_like(order)  # of each image among those of its class
+    place[by_class] = torch.arange(total) - (counts.cumsum(0) - counts)[labels[order[by_class]]]
+    can_be_spared = place < (counts - kept)[labels[order]]
+    order = torch.cat((order[can_be_spared], order[~can_be_spared]))
+    return order[val_images:].sort().values, order[:val_images].sort().values
 
 
 def draw_labels(labels: Tensor, classes: Sequence[str], per_class: int, seed: int) -> Tensor:
@@ -57,6 +62,21 @@ def draw_labels(labels: Tensor, classes: Sequence[str], per_class: int, seed: in
     starts = counts.cumsum(0) - counts
     chosen = starts[:, None] + torch.arange(per_class)
     return by_class[chosen.flatten()].sort().values
+
+
+def draw_any(total: int, budget: int, seed: int) -> Tensor:
+    """Draw `budget` of `total` images whatever their classes; sorted int64 indices (budget,).
+
+    Raises:
+        SimclrError: if there are fewer images.
+    """
+    if total < budget:
+        raise SimclrError(
+            f"labels.budget={budget}: only {total} training images have labels; "
+            "choose at most that many"
+        )
+    generator = torch.Generator().manual_seed(seed)
+    return torch.randperm(total, generator=generator)[:budget].sort().values
 
 
 def fingerprint(indices: Tensor) -> str:

@@ -36,6 +36,7 @@ def load_source(
     seed: int = 0,
     stream: str = "auto",
     max_pixels: int = MAX_PIXELS,
+    labels: Path | None = None,
 ) -> Source:
     """Load a data set, into memory if it fits.
 
@@ -49,6 +50,7 @@ def load_source(
         seed: which images; `synthetic` only.
         stream: whether unlabelled images stay in their files; `folder` only.
         max_pixels: of an image file; `folder` only.
+        labels: CSV of classes of image files; `folder` only.
 
     Raises:
         SimclrError: if the name is unknown, or files are missing or not what they should be.
@@ -59,7 +61,7 @@ def load_source(
         case "idx":
             return read_idx_folder(root)
         case "folder":
-            return read_folder(root, image_size, channels, stream, max_pixels)
+            return read_folder(root, image_size, channels, stream, max_pixels, labels)
         case "synthetic":
             return draw_source(train_size, test_size, image_size, seed)
     raise SimclrError(f"data.name={name}: unknown; choose one of {', '.join(SOURCES)}")
@@ -68,7 +70,8 @@ def load_source(
 def read_idx_folder(root: Path) -> Source:
     """Read train-images, train-labels, t10k-images and t10k-labels (or test-*) in IDX format.
 
-    Files lie in `root` or `root`/raw, raw or gzip-compressed, named like MNIST's. Images are
+    Files lie in `root` or `root`/raw, raw or gzip-compressed, named like MNIST's or
+    EMNIST's, in small or capital letters. Images are
     uint8 (N, H, W) or (N, C, H, W) of any size; the classes are the values among the train labels.
 
     Raises:
@@ -111,24 +114,20 @@ def _published_source(data: Published, root: Path) -> Source:
 
 
 def _find_idx(root: Path, pattern: str) -> Path | None:
-    """The file of such a name in `root` or `root`/raw, perhaps with a prefix as EMNIST's have.
-
-    Raises:
-        SimclrError: if there are several data sets.
-    """
-    name = re.compile(rf"(?P<prefix>.+-)?{pattern}[-.]idx\d-ubyte(\.gz)?", re.IGNORECASE)
+    name = re.compile(rf"(emnist-[a-z]+-)?{pattern}[-.]idx\d-ubyte(\.gz)?", re.IGNORECASE)
     for folder in filter(Path.is_dir, (root, root / "raw")):
-        found: dict[str, Path] = {}
-        for path in sorted(folder.iterdir()):
-            if (match := name.fullmatch(path.name)) and path.is_file():
-                found.setdefault(match["prefix"] or "", path)
+        found = {
+            match[1]: path
+            for path in sorted(folder.iterdir(), reverse=True)
+            if (match := name.fullmatch(path.name)) and path.is_file()
+        }
         if len(found) > 1:
             raise SimclrError(
-                f"data.root={root}: several data sets lie there: "
-                f"{', '.join(path.name for path in found.values())}; give each its own folder"
+                f"data.root={root}: holds several data sets: "
+                f"{', '.join(path.name for path in found.values())}; keep each in its own folder"
             )
         if found:
-            return found.popitem()[1]
+            return next(iter(found.values()))
     return None
 
 

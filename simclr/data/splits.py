@@ -1,7 +1,7 @@
 """The three disjoint parts every task works on."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -10,8 +10,10 @@ from torch import Tensor
 
 from simclr.config.schema import DataConfig, LabelsConfig
 from simclr.data.fingerprint import of_parts, of_tensors
+from simclr.data.folder import file_name
+from simclr.data.given_labels import read_labels
 from simclr.data.images import Images, LabelledImages
-from simclr.data.labels import draw_labels, split
+from simclr.data.labels import draw_any, draw_labels, split
 from simclr.data.sources import load_source
 from simclr.data.streaming import StreamedImages
 from simclr.errors import SimclrError
@@ -30,6 +32,11 @@ class Splits:
         classes: a name for each class.
         remarks: what the source left out or decided, in whole sentences.
         files: size and hash of each file by its name, if the images are the user's own.
+        names: what files of labels call each image of `unlabelled`: its file below data.root, or
+            its index among the source's training images.
+        paths: the file of each image of `unlabelled`, if they are files.
+        labels_given: whether a person gave the labels of `train`; else they are there for
+            research, and nobody who chooses images may look at them.
     """
 
     unlabelled: Images
@@ -40,6 +47,9 @@ class Splits:
     classes: tuple[str, ...]
     remarks: tuple[str, ...] = ()
     files: Mapping[str, str] = field(default_factory=dict)
+    names: Sequence[str] = ()
+    paths: Sequence[Path] = ()
+    labels_given: bool = False
 
     @cached_property
     def fingerprint(self) -> dict[str, str]:
@@ -51,28 +61,33 @@ class Splits:
         if self.files:
             return of_parts(self.files)
         parts = {"train": self.train, "val": self.val, "test": self.test}
-        return {
+        unlabelled = {} if len(self.unlabelled) == len(self.train.labels) else self._unlabelled_part
+        return unlabelled | {
             name: f"{len(part.labels)} images, {of_tensors([part.images, part.labels])}"
             for name, part in parts.items()
             if part is not None
         }
 
     @property
+    def _unlabelled_part(self) -> dict[str, str]:
+        images = self.unlabelled[:]
+        return {"unlabelled": f"{len(images)} images, {of_tensors([images])}"}
+
+    @property
     def summary(self) -> str:
         """How many images each part has, and what was left out."""
-        counts = self.class_sizes.tolist() or [0]
+        if not len(self.train.labels):
+            return "\n".join(
+                [f"{len(self.unlabelled)} images for pretraining, none with labels", *self.remarks]
+            )
+        counts = torch.bincount(self.train.labels, minlength=len(self.classes))
         labelled = (
             f"{len(self.unlabelled)} images for pretraining, {len(self.train.labels)} of them with "
-            f"labels: {len(self.classes)} classes of {min(counts)} to {max(counts)} images; "
+            f"labels: {len(self.classes)} classes of {counts.min()} to {counts.max()} images; "
             f"{len(self.val.labels) if self.val else 0} for validation, "
             f"{len(self.test.labels) if self.test else 0} for the test"
         )
         return "\n".join([labelled, *self.remarks])
-
-    @property
-    def class_sizes(self) -> Tensor:
-        """How many training images each class has, int64 (C,)."""
-        return torch.bincount(self.train.labels, minlength=len(self.classes))
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -80,30 +95,28 @@ class Splits:
         _, channels, height, width = self.unlabelled.shape
         return channels, height, width
 
-    def draw(self, per_class: int | None, seed: int) -> Tensor:
-        """A label draw: sorted positions in `train`, `per_class` of each class, or None for all.
+    def draw(self, per_class: int | None, seed: int, budget: int | None = None) -> Tensor:
+        """A label draw: sorted positions in `train`.
+
+        They are `budget` of any classes if that is given, else `per_class` of each class, or all.
 
         Raises:
-            SimclrError: if a class has fewer images, or there are no two classes.
+            SimclrError: if a class has fewer images.
         """
-        if len(self.classes) < 2:
-            raise SimclrError(
-                f"a classifier needs labelled images of two classes or more, and here are "
-                f"{len(self.classes)}; task=pretrain works without labels"
-            )
-        if per_class is None:
+        if budget is not None:
+            return draw_any(len(self.train.labels), budget, seed)
+        if per_class is None or not len(self.train.labels):
             return torch.arange(len(self.train.labels))
         return draw_labels(self.train.labels, self.classes, per_class, seed)
 
-    def draw_to_probe(self, per_class: int | None, seed: int) -> Tensor:
-        """A label draw for looking at an encoder: of smaller classes it takes all images.
+    def as_many_labels(self, wanted: LabelsConfig) -> LabelsConfig:
+        """The draw that is wanted, or a smaller one if a class has fewer images.
 
-        It is empty where no classifier can be trained.
+        Pretraining uses labels only to watch, and so makes do with those that there are.
         """
-        if len(self.classes) < 2 or not self.class_sizes.min():
-            return torch.empty(0, dtype=torch.int64)
-        scarcest = int(self.class_sizes.min())
-        return self.draw(None if per_class is None else min(per_class, scarcest), seed)
+        counts = torch.bincount(self.train.labels, minlength=len(self.classes)).tolist()
+        per_class = wanted.per_class and min([wanted.per_class, *counts])
+        return replace(wanted, per_class=per_class)
 
     def in_unlabelled(self, chosen: Tensor) -> Tensor:
         """Positions in `unlabelled`, whose last images are those of `train`."""
@@ -114,7 +127,8 @@ class Splits:
 
         The same images again would be counted as evidence and show no spread.
         """
-        takes_all = len(self.draw(labels.per_class, labels.seed)) == len(self.train.labels)
+        first = self.draw(labels.per_class, labels.seed, labels.budget)
+        takes_all = len(first) == len(self.train.labels)
         return range(labels.seed, labels.seed + (1 if takes_all else labels.draws))
 
 
@@ -136,6 +150,7 @@ def load_splits(config: DataConfig) -> Splits:
         seed=config.split_seed,
         stream=config.stream,
         max_pixels=config.max_pixels,
+        labels=Path(config.labels) if config.labels and config.name == "folder" else None,
     )
     train = source.train.sample(config.train_images)
     val = source.val
@@ -151,7 +166,7 @@ def load_splits(config: DataConfig) -> Splits:
         val = train.select(val_indices)
         train = train.select(indices)
     more = source.unlabelled
-    return Splits(
+    splits = Splits(
         unlabelled=train.images if more is None else _joined(more, train.images),
         train=train,
         train_indices=indices,
@@ -160,6 +175,43 @@ def load_splits(config: DataConfig) -> Splits:
         classes=source.classes,
         files=source.files,
         remarks=(*(f"Left out: {n} {why}" for why, n in source.left_out.items()), *source.remarks),
+        names=[str(index) for index in indices.tolist()],
+        labels_given=bool(config.labels) or config.name == "folder",
+    )
+    if config.name == "folder":
+        ahead = len(source.paths) - len(source.train.labels)
+        kept = [*range(ahead), *(ahead + indices).tolist()]
+        paths = [source.paths[place] for place in kept]
+        return replace(splits, paths=paths, names=[file_name(source.root, path) for path in paths])
+    if config.labels:
+        return _with_labels_of(Path(config.labels), splits, len(source.train.labels))
+    return splits
+
+
+def _with_labels_of(file: Path, splits: Splits, total: int) -> Splits:
+    """The same images; only those that the file names have labels, and they come last."""
+    places = {index: place for place, index in enumerate(splits.train_indices.tolist())}
+
+    def place(told: str) -> int:
+        index = int(told) if told.isdecimal() else -1
+        if not 0 <= index < total:
+            raise ValueError(f"{told}: must be the index of a training image, 0 to {total - 1}")
+        if index not in places:
+            raise ValueError(f"{told}: kept for validation (data.val_images, data.split_seed)")
+        return places[index]
+
+    given = read_labels(file, "index", place, splits.classes)
+    chosen = torch.tensor(sorted(given))
+    others = torch.ones(len(places), dtype=torch.bool)
+    others[chosen] = False
+    order = torch.cat((others.nonzero().flatten(), chosen))
+    labels = torch.tensor([splits.classes.index(given[one]) for one in chosen.tolist()])
+    return replace(
+        splits,
+        unlabelled=splits.unlabelled[order],
+        train=LabelledImages(splits.train.images[chosen], labels),
+        train_indices=splits.train_indices[chosen],
+        names=[splits.names[one] for one in order.tolist()],
     )
 
 

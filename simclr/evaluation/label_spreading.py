@@ -56,7 +56,7 @@ def spread_labels(
 
     Args:
         graph: S, from `neighbour_graph`.
-        indices: int64 (M,), the nodes that have labels; each class has one.
+        indices: int64 (M,), the nodes that have labels.
         labels: int64 (M,), theirs.
         num_classes: C.
         alpha: share that a node takes from its neighbours.
@@ -68,7 +68,8 @@ def spread_labels(
     given = np.zeros((count, num_classes))
     given[indices, labels] = 1
     settled = _solve((eye_array(count) - alpha * graph.astype(np.float64)).tocsr(), given)
-    shares = (settled / settled.sum(axis=0)).clip(min=np.finfo(np.float32).tiny)
+    tiny = np.finfo(np.float32).tiny  # no class without labels has more
+    shares = (settled / settled.sum(axis=0).clip(min=tiny)).clip(min=tiny)
     return torch.from_numpy(shares / shares.sum(axis=1, keepdims=True)).float()
 
 

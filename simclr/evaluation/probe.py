@@ -119,7 +119,7 @@ def penalty(l2: float, labels: int) -> float:
     Beyond those it falls as 1 / labels. Summed over all labels, the cross-entropy then stands
     against the same Gaussian prior on the weights, however many labels there are.
     """
-    return l2 * min(1, FEW_LABELS / labels)
+    return l2 * min(1, FEW_LABELS / max(1, labels))
 
 
 def fitted_accuracy(

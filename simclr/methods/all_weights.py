@@ -13,6 +13,7 @@ from simclr.models.classifier import Classifier
 from simclr.training.callbacks.clock import Clock
 from simclr.training.callbacks.curves import Curves
 from simclr.training.callbacks.finite import FiniteLoss
+from simclr.training.callbacks.own_folder import OwnFolder
 from simclr.training.callbacks.stopping import StopSignals
 from simclr.training.optim import build_optimizer, warmup_cosine
 from simclr.training.resume import starting_point
@@ -95,6 +96,7 @@ def train_all(
         job.progress,
         Curves(clock, config.trainer.log_every_n_steps, data.views_per_step, *module.curves),
         FiniteLoss("choose a lower learning rate of the linear layer or of the encoder"),
+        OwnFolder(job.folder),
         StopSignals(),
         *([checkpoints(job)] if alone and is_first() else []),
     ]

@@ -1,5 +1,6 @@
 """The job and the features of an encoder: every method works with these two."""
 
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from math import isfinite
@@ -15,6 +16,7 @@ from simclr.data.images import LabelledImages
 from simclr.data.labels import fingerprint
 from simclr.data.splits import Splits
 from simclr.errors import SimclrError
+from simclr.evaluation.choosing import choose_typical
 from simclr.evaluation.label_spreading import neighbour_graph
 from simclr.evaluation.probe import FeatureNorm
 from simclr.models.classifier import Classifier, extract_features, extract_layers
@@ -31,12 +33,27 @@ NORM_IMAGES = 10_000  # tell mean and sd of a feature to one per cent
 
 @dataclass(frozen=True)
 class Job:
-    """Configuration, images, output folder and progress bar of a task."""
+    """Configuration, images, output folder and progress bar of a task.
+
+    `choose`, if given, chooses the labelled images of a draw in the place of chance.
+    """
 
     config: Config
     splits: Splits
     folder: Path
     progress: Progress
+    choose: Callable[[int], Tensor] | None = None
+
+    def draw(self, seed: int) -> Tensor:
+        """The labelled images of this draw: sorted positions in `splits.train`.
+
+        Raises:
+            SimclrError: if there are too few images, or no two classes.
+        """
+        if self.choose is not None:
+            return self.choose(seed)
+        labels = self.config.labels
+        return self.splits.draw(labels.per_class, seed, labels.budget)
 
 
 class Features:
@@ -53,6 +70,7 @@ class Features:
         self.encoder = encoder.to(local_trainer(job.config).strategy.root_device)
         self.splits = job.splits
         self.neighbours = job.config.label_spread.neighbours
+        self._typical: dict[tuple[int, int], Tensor] = {}
 
     def classifier(self, encoder: Encoder | None = None) -> Classifier:
         """An untrained linear layer on normalised features of this encoder, or of a copy of it."""
@@ -69,6 +87,19 @@ class Features:
     def unlabelled(self) -> Tensor:
         """Representations of all unlabelled images."""
         return self._unlabelled[0]
+
+    def typical(self, budget: int, seed: int) -> Tensor:
+        """The `budget` images of `train` to label, as sorted positions; no label is looked at."""
+        if (budget, seed) not in self._typical:
+            chosen = choose_typical(self._train_seen, budget, seed)
+            self._typical[budget, seed] = chosen.sort().values
+        return self._typical[budget, seed]
+
+    @cached_property
+    def _train_seen(self) -> Tensor:
+        """Normalised representations of all images of `train`."""
+        seen: Tensor = self.norm(extract_features(self.encoder, self.splits.train.images))
+        return seen.cpu()
 
     @property
     def graph(self) -> csr_array:
@@ -169,7 +200,8 @@ def logged(trainer: L.Trainer) -> dict[str, float]:
 def labels_of(job: Job, seed: int, chosen: Tensor) -> Labels:
     """A description of the label draw of this seed, which chose these positions in `train`."""
     indices = job.splits.train_indices[chosen]
-    return Labels(job.config.labels.per_class, seed, fingerprint(indices))
+    labels = job.config.labels
+    return Labels(labels.per_class if labels.budget is None else None, seed, fingerprint(indices))
 
 
 def settings_of(config: Config, method: str) -> FineTuneConfig | SelfTrainConfig:

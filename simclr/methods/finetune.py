@@ -119,7 +119,7 @@ def _train(
     settings = settings_of(config, method)
     assert isinstance(settings, FineTuneConfig)
     epochs = settings.max_epochs
-    labelled = splits.train.select(splits.draw(config.labels.per_class, draw))
+    labelled = splits.train.select(job.draw(draw))
     views = build_views(milder(replace(config.augment, size=1.0), settings.augment_strength))
 
     def prepare(data: LabelledDataModule) -> FineTune:

@@ -27,7 +27,7 @@ def label_spread(job: Job, features: Features, draw: int) -> Classified:
 def pseudo_labels(job: Job, features: Features, draw: int) -> Tensor:
     """The likeliest class of each unlabelled image, int64 (N,); labelled images keep their own."""
     splits, config = job.splits, job.config.label_spread
-    chosen = splits.draw(job.config.labels.per_class, draw)
+    chosen = job.draw(draw)
     given, places = splits.train.labels[chosen], splits.in_unlabelled(chosen)
     shares = spread_labels(features.graph, places, given, len(splits.classes), config.alpha)
     labels = shares.argmax(1)

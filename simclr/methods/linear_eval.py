@@ -88,7 +88,7 @@ def fit_frozen(
 
 
 def _on_draw(method: str, job: Job, features: Features, draw: int) -> Classified:
-    train = features.train(job.splits.draw(job.config.labels.per_class, draw))
+    train = features.train(job.draw(draw))
     l2 = penalty(job.config.probe.l2, len(train.labels))
     module = LinearEval(features.classifier(), l2)
 

@@ -14,6 +14,7 @@ from simclr.config.augment import AugmentConfig, milder
 from simclr.config.schema import ClusteringConfig, Config
 from simclr.data.datamodule import ContrastiveDataModule
 from simclr.data.images import LabelledImages
+from simclr.data.splits import Splits
 from simclr.evaluation.probe import fitted_accuracy, penalty
 from simclr.launch.ranks import is_first, world_size
 from simclr.methods.base import (
@@ -38,6 +39,7 @@ from simclr.training.callbacks.curves import Curves
 from simclr.training.callbacks.finite import FiniteLoss
 from simclr.training.callbacks.linear_probe import LinearProbe
 from simclr.training.callbacks.monitors import Monitors
+from simclr.training.callbacks.own_folder import OwnFolder
 from simclr.training.callbacks.pictures import Pictures
 from simclr.training.callbacks.stopping import StopSignals
 from simclr.training.optim import scaled_lr
@@ -112,7 +114,10 @@ def pretrain(job: Job) -> Pretrained:
     """Train an encoder on the unlabelled images and save it in the job's folder."""
     config, splits = job.config, job.splits
     encoder = given_encoder(job)
-    chosen = splits.draw_to_probe(config.labels.per_class, config.labels.seed)
+    labels = splits.as_many_labels(config.labels)
+    watched = replace(job, config=replace(config, labels=labels))
+    chosen = splits.draw(labels.per_class, labels.seed)
+    l2 = penalty(config.probe.l2, len(chosen))
     clock = Clock()
     probe = _probe(job, encoder, splits.train.select(chosen), clock)
     todo = stages(config, len(splits.unlabelled))
@@ -136,19 +141,18 @@ def pretrain(job: Job) -> Pretrained:
         measure_batch_norm(encoder, splits.unlabelled)
     features = Features(encoder, job)
     if todo and todo[-1].clustering:
-        features = _better(job, beside / BEFORE_CLUSTERING, features)
+        features = _better(watched, beside / BEFORE_CLUSTERING, features)
     encoder = features.encoder
     if is_first():
         save_encoder(job.folder / "encoder.safetensors", encoder, config.encoder, splits.shape[0])
     if features.val is not None and len(chosen):
-        l2 = penalty(config.probe.l2, len(chosen))
         metrics["val_accuracy"] = fitted_accuracy(
             features.norm, features.train(chosen), features.val, l2
         )
     views = count_views(config, len(splits.unlabelled))
     timing = Timing(clock.seconds, views / clock.seconds if views else 0.0)
-    labels = labels_of(job, config.labels.seed, chosen)
-    result = Result("pretrain", config.seed, metrics, labels, 0, timing)
+    drawn = labels_of(watched, labels.seed, chosen)
+    result = Result("pretrain", config.seed, metrics, drawn, 0, timing)
     return Pretrained(encoder.eval(), features, result, probe[0].history if probe else [])
 
 
@@ -178,8 +182,8 @@ def _better(job: Job, path: Path, after: Features) -> Features:
         path: file of the encoder before the second stage.
         after: features of the encoder after it.
     """
-    judged = job.splits.val is not None and path.exists()
-    if not judged or not len(job.splits.draw_to_probe(1, 0)):
+    no_labels = not len(job.splits.draw(job.config.labels.per_class, job.config.labels.seed))
+    if job.splits.val is None or no_labels or not path.exists():
         return after
     before = Features(load_encoder(path), job)
     was, now = _probe_accuracy(job, before), _probe_accuracy(job, after)
@@ -195,12 +199,11 @@ def _better(job: Job, path: Path, after: Features) -> Features:
 
 def _probe_accuracy(job: Job, features: Features) -> float:
     """Mean validation accuracy of linear classifiers on the first label draws."""
-    labels = job.config.labels
+    labels = replace(job.config.labels, draws=JUDGING_DRAWS)
     assert features.val is not None
     accuracies = []
-    draws = 1 if labels.per_class is None else JUDGING_DRAWS
-    for draw in range(labels.seed, labels.seed + draws):
-        train = features.train(job.splits.draw_to_probe(labels.per_class, draw))
+    for draw in job.splits.draws(labels):
+        train = features.train(job.splits.draw(labels.per_class, draw))
         l2 = penalty(job.config.probe.l2, len(train.labels))
         accuracies.append(fitted_accuracy(features.norm, train, features.val, l2))
     return sum(accuracies) / len(accuracies)
@@ -248,10 +251,7 @@ def _train(
     views_per_step = 2 * stage.batch_size
     every = config.trainer.log_every_n_steps
     curves = ["loss", "contrastive_accuracy", *(["cluster_information"] * bool(stage.clustering))]
-    seen, names = (splits.val or splits.train).sample(PICTURED), splits.classes
-    if not len(seen.labels):
-        some = splits.unlabelled[:: -(-len(splits.unlabelled) // PICTURED)]
-        seen, names = LabelledImages(some, torch.zeros(len(some)).long()), ("unlabelled",)
+    seen, names = _pictured(splits)
     trainer = build_trainer(
         config,
         max_epochs=stage.max_epochs,
@@ -268,6 +268,7 @@ def _train(
                 "or a higher loss.temperature"
             ),
             CollapseWarning(first_step=int(config.optimizer.warmup * steps)),
+            OwnFolder(job.folder),
             StopSignals(),
             checkpoints(job),
         ],
@@ -288,6 +289,15 @@ def _train(
     return logged(trainer)
 
 
+def _pictured(splits: Splits) -> tuple[LabelledImages, tuple[str, ...]]:
+    """Images for pictures, and the names of their labels; all of one name if none has a label."""
+    labelled = splits.val or splits.train
+    if len(labelled.labels):
+        return labelled.sample(PICTURED), splits.classes
+    images = splits.unlabelled[:PICTURED]
+    return LabelledImages(images, torch.zeros(len(images), dtype=torch.int64)), ("unlabelled",)
+
+
 def _warn_of_equal_views(views: Views, shape: tuple[int, int, int]) -> None:
     """Say so if the two views of an image are the same, from which nothing is learnt."""
     generator = torch.Generator().manual_seed(0)
@@ -300,9 +310,9 @@ def _warn_of_equal_views(views: Views, shape: tuple[int, int, int]) -> None:
 
 
 def _probe(job: Job, encoder: Encoder, labelled: LabelledImages, clock: Clock) -> list[LinearProbe]:
-    """The probe during pretraining; none without labelled and validation images, or if unwanted."""
+    """The probe during pretraining; none without validation images, or where it is turned off."""
     config, splits = job.config.probe, job.splits
-    if splits.val is None or not len(labelled.labels) or not config.every_steps:
+    if splits.val is None or not config.every_steps or not len(labelled.labels):
         return []
     return [
         LinearProbe(

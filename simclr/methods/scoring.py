@@ -112,7 +112,7 @@ def fit_and_score(
     views = max(1, trainer.global_step) * data.views_per_step
     timing = Timing(clock.seconds, views / clock.seconds)
     n_test = int(confusion.sum())
-    labels = labels_of(job, draw, job.splits.draw(job.config.labels.per_class, draw))
+    labels = labels_of(job, draw, job.draw(draw))
     result = Result(method, job.config.seed, metrics, labels, n_test, timing)
     return Classified(module.classifier.eval(), result, confusion)
 

@@ -79,7 +79,7 @@ def self_train(job: Job, features: Features, draw: int) -> Classified:
     start.fit_linear(features.unlabelled, spread, config.label_spread.l2)
     data = SelfTrainDataModule(
         splits.unlabelled,
-        splits.train.select(splits.draw(config.labels.per_class, draw)),
+        splits.train.select(job.draw(draw)),
         splits.val,
         splits.test,
         settings.batch_size,

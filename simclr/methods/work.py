@@ -25,10 +25,11 @@ def views_of_job(config: Config, splits: Splits) -> int:
 
 def views_of_method(method: str, config: Config, splits: Splits) -> int:
     """Those of a method on one label draw, its trainings for calibration included."""
-    if not METHODS[method].trains:
+    if method == "choose_labels" or not METHODS[method].trains:
         return 0
     settings = settings_of(config, method)
-    labelled = len(splits.draw(config.labels.per_class, config.labels.seed))
+    labels = config.labels
+    labelled = len(splits.draw(labels.per_class, labels.seed, labels.budget))
     unlabelled = len(splits.unlabelled)
     if isinstance(settings, SelfTrainConfig):
         batch = min(settings.batch_size, unlabelled)

@@ -139,8 +139,10 @@ def timm_network(config: EncoderConfig, in_channels: int, **options: Any) -> Any
     """`timm.create_model` without the classification layer; `options` are passed on."""
     if not is_local_name(config.model or ""):
         raise ValueError(f"encoder.model={config.model!r}: timm itself has no model of that name")
-    import timm
-
+    try:
+        import timm
+    except ImportError as error:
+        raise ValueError("it needs the package timm: pip install timm") from error
     return timm.create_model(config.model or "", in_chans=in_channels, num_classes=0, **options)
 
 

@@ -128,7 +128,12 @@ def read_result(folder: Path) -> tuple[Result, dict[str, Any]]:
         OSError, ValueError, KeyError, TypeError: if there is none.
     """
     content = read_json(folder / "results.json")
-    return as_result(content), content["config"]
+    result, config = as_result(content), content["config"]
+    if not isinstance(config, dict) or not isinstance(result.metrics, dict):
+        raise TypeError("config or metrics are no objects")
+    if not all(isinstance(number, int | float) for number in result.metrics.values()):
+        raise TypeError("a metric is no number")
+    return result, config
 
 
 def as_result(content: Mapping[str, Any]) -> Result:
@@ -150,7 +155,7 @@ def write_benchmark(folder: Path, rows: Sequence[Row], text: str) -> None:
         writer.writerows(asdict(row) for row in rows)
     methods = {method: asdict(summary_of(own)) for method, own in by_method(rows).items()}
     write_json(folder / "summary.json", {"methods": methods})
-    (folder / "README.md").write_text(text)
+    (folder / "README.md").write_text(text, encoding="utf-8")
 
 
 def write_json(path: Path, content: object) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from simclr.config.schema import Config
+from simclr.errors import reason
 from simclr.reports.tensorboard import add_figures
 
 if TYPE_CHECKING:
@@ -53,8 +54,3 @@ def harmless(what: str) -> Iterator[None]:
         yield
     except Exception as error:
         logger.warning("%s: %s", what, reason(error))
-
-
-def reason(error: Exception) -> str:
-    """What went wrong, in a line."""
-    return f"{type(error).__name__}: {' '.join(str(error).split())}".rstrip(": ")

@@ -1,21 +1,27 @@
 """What TensorBoard shows beside curves: pictures, and a run's settings with its final metrics."""
 
-from collections.abc import Iterator, Mapping
+import logging
+import threading
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import lightning as L
+from lightning.fabric.loggers.logger import _DummyExperiment, rank_zero_experiment
 from lightning.pytorch.loggers import TensorBoardLogger
 
 from simclr.config.keys import keys_of
 from simclr.config.schema import Config
+from simclr.errors import reason
 from simclr.launch.sweeps import overrides
 from simclr.reports.tables import markdown
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from torch.utils.tensorboard import SummaryWriter
+
+logger = logging.getLogger(__name__)
 
 FOLDER = "tensorboard"
 NO_SETTING = {"output_dir", "checkpoint", "logger", "data.root"}  # of no interest to a comparison
@@ -25,19 +31,68 @@ class Board(TensorBoardLogger):
     """A run in TensorBoard whose steps may go on from an earlier training's.
 
     Only curves are shown: what has no group (GROUP/NAME) is a final score, a single dot, and stands
-    in HPARAMS and TEXT.
+    in HPARAMS and TEXT. If the events cannot be written, on a full disk for one, a warning says so
+    once, and training goes on without them.
 
     Args:
         folder: of the run's events.
         begins_at: steps of earlier trainings.
     """
 
+    broken = False
+
     def __init__(self, folder: Path, begins_at: int = 0) -> None:
         super().__init__(folder.parent, name=folder.name, version="")
         self.begins_at = begins_at
 
+    @property
+    @rank_zero_experiment
+    def experiment(self) -> "SummaryWriter":
+        """What events are written with; after a failure, something that writes none."""
+        if not self.broken:
+            try:
+                writer: SummaryWriter = super().experiment
+                return writer
+            except Exception as error:
+                self._give_up(error)
+        return cast("SummaryWriter", _DummyExperiment())
+
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
-        super().log_metrics({name: of for name, of in metrics.items() if "/" in name}, step)
+        curves = {name: value for name, value in metrics.items() if "/" in name}
+        self._if_possible(super().log_metrics, curves, step)
+
+    def log_hyperparams(self, *arguments: Any, **more: Any) -> None:
+        self._if_possible(super().log_hyperparams, *arguments, **more)
+
+    def save(self) -> None:
+        self._if_possible(super().save)
+
+    def finalize(self, status: str) -> None:
+        self._if_possible(super().finalize, status)
+
+    def _if_possible(self, write: Callable[..., Any], *arguments: Any, **more: Any) -> None:
+        if self.broken:
+            return
+        try:
+            write(*arguments, **more)
+        except Exception as error:  # of any kind: also what the writer's own thread met
+            self._give_up(error)
+
+    def _give_up(self, error: Exception) -> None:
+        self.broken = True
+        logger.warning("TensorBoard shows no more of this training: %s", reason(error))
+
+
+def warn_of_writers() -> None:
+    """Let a writer's thread that fails end with a warning at once, instead of a traceback."""
+    threading.excepthook = _warn_of_writer
+
+
+def _warn_of_writer(failed: threading.ExceptHookArgs) -> None:
+    if failed.exc_value is not None and type(failed.thread).__module__.startswith("tensorboard"):
+        logger.warning("TensorBoard's events cannot be written: %s", reason(failed.exc_value))
+    else:
+        threading.__excepthook__(failed)
 
 
 def board(config: Config, folder: Path, training: str = "", begins_at: int = 0) -> Board:
@@ -54,15 +109,15 @@ def shown_step(trainer: L.Trainer) -> int:
 
 def log_scalars(trainer: L.Trainer, values: Mapping[str, float]) -> None:
     """Send numbers, named GROUP/NAME, to whatever logger the trainer has."""
-    for logger in trainer.loggers:
-        logger.log_metrics(dict(values), shown_step(trainer))
+    for one in trainer.loggers:
+        one.log_metrics(dict(values), shown_step(trainer))
 
 
 def writer_of(trainer: L.Trainer) -> "SummaryWriter | None":
     """What pictures of this training are written with, if it is watched by TensorBoard."""
-    for logger in trainer.loggers:
-        if isinstance(logger, TensorBoardLogger):
-            writer: SummaryWriter = logger.experiment
+    for board in trainer.loggers:
+        if isinstance(board, Board) and not board.broken:
+            writer: SummaryWriter = board.experiment
             return writer
     return None
 

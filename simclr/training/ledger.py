@@ -3,11 +3,14 @@
 import json
 import os
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from simclr.config.schema import Config
+from simclr.errors import SimclrError
+from simclr.files import parse_json, read_text
 from simclr.reports.results import Result, as_result
 from simclr.training.resume import MAY_CHANGE, same_images, same_settings
 
@@ -37,6 +40,7 @@ class Ledger:
         self._done: dict[tuple[str, int, int], Line] = {}
         for path in sorted(folder.glob("finished*.jsonl")):
             before, *lines = _read(path) or [asdict(config)]
+            lines = [line for line in lines if _is_result(line)]
             seen = before.pop("images", None)
             same_settings(before, asdict(config), str(folder), MAY_CHANGE - {"pretrain_seeds"})
             same_images(seen, images, str(folder))
@@ -76,13 +80,32 @@ def remove_ledgers(folder: Path) -> None:
 
 
 def _read(path: Path) -> list[Line]:
+    """All lines that are whole.
+
+    Raises:
+        SimclrError: if the file cannot be read, or is something else.
+    """
     lines = []
-    for text in path.read_text().splitlines():
-        try:
-            lines.append(json.loads(text))
-        except json.JSONDecodeError:
-            continue
+    try:
+        content = read_text(path)
+    except (OSError, ValueError) as error:
+        raise SimclrError(f"{path}: cannot be read: {error}") from error
+    for text in content.splitlines():
+        with suppress(ValueError):  # a line that was cut off
+            line = parse_json(text)
+            if not isinstance(line, dict):
+                raise SimclrError(f"{path}: not what a benchmark writes")
+            lines.append(line)
     return lines
+
+
+def _is_result(line: Line) -> bool:
+    try:
+        as_result(line)
+        hash(_key(line))
+    except (KeyError, TypeError):
+        return False
+    return "beside" in line
 
 
 def _key(line: Line) -> tuple[str, int, int]:

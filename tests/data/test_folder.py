@@ -61,6 +61,16 @@ def test_labelled_images_alone_are_enough(tmp_path: Path) -> None:
     assert (source.test, source.val, source.unlabelled) == (None, None, None)
 
 
+@pytest.mark.parametrize("stream", ["never", "always"])
+def test_unlabelled_images_alone_are_enough(tmp_path: Path, stream: str) -> None:
+    save(tmp_path / "unlabeled" / "1.png", grey(1))
+    source = read_folder(tmp_path, 4, channels=1, stream=stream)
+    assert source.unlabelled is not None
+    assert source.unlabelled[:][:, 0, 0, 0].tolist() == [1]
+    assert source.train.images.shape == (0, 1, 4, 4)
+    assert source.classes == ()
+
+
 def palette(transparent: bool = False) -> Image.Image:
     image = Image.new("P", (6, 6), 1)
     image.putpalette([0, 0, 0, 10, 20, 30])

@@ -13,9 +13,9 @@ def labels(count: int = 300) -> torch.Tensor:
     return torch.randint(3, (count,), generator=torch.Generator().manual_seed(0))
 
 
-@pytest.mark.parametrize(("total", "val_images"), [(60_000, 5_000), (7, 5), (5, 0)])
+@pytest.mark.parametrize(("total", "val_images"), [(60_000, 5_000), (7, 6), (5, 0)])
 def test_a_split_is_a_partition(total: int, val_images: int) -> None:
-    train, val = split(torch.arange(total) % 2, val_images, seed=0)
+    train, val = split(torch.arange(total) % 10, val_images, seed=0)
     assert (len(train), len(val)) == (total - val_images, val_images)
     assert torch.equal(torch.cat((train, val)).sort().values, torch.arange(total))
     assert torch.equal(train, train.sort().values)
@@ -23,19 +23,29 @@ def test_a_split_is_a_partition(total: int, val_images: int) -> None:
 
 
 def test_a_split_is_random_and_repeatable() -> None:
-    _, val = split(torch.zeros(1_000), 100, seed=0)
-    assert torch.equal(val, split(torch.zeros(1_000), 100, seed=0)[1])
-    assert not torch.equal(val, split(torch.zeros(1_000), 100, seed=1)[1])
+    same = torch.zeros(1_000, dtype=torch.int64)
+    _, val = split(same, 100, seed=0)
+    assert torch.equal(val, split(same, 100, seed=0)[1])
+    assert not torch.equal(val, split(same, 100, seed=1)[1])
     assert not torch.equal(val, torch.arange(100))
     assert not torch.equal(val, torch.arange(900, 1_000))
 
 
-def test_a_class_of_one_image_keeps_it_for_training() -> None:
-    labels = torch.tensor([0] * 20 + [1])
-    for seed in range(10):
-        train, val = split(labels, 10, seed)
-        assert 20 in train.tolist()
-        assert len(train) + len(val) == 21
+def test_where_no_class_is_rare_a_split_is_chance_alone() -> None:
+    """As MNIST's, which published numbers depend on."""
+    classes = torch.randint(10, (6_000,), generator=torch.Generator().manual_seed(0))
+    order = torch.randperm(6_000, generator=torch.Generator().manual_seed(3))
+    assert torch.equal(split(classes, 500, seed=3)[1], order[:500].sort().values)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_a_rare_class_keeps_training_images(seed: int) -> None:
+    classes = torch.tensor([0] * 40 + [1] * 3 + [2])
+    train, val = split(classes, 22, seed)
+    counts = torch.bincount(classes[train], minlength=3)
+    assert len(val) == 22
+    assert counts[1] >= 1
+    assert counts[2] == 1
 
 
 @pytest.mark.parametrize("per_class", [1, 10, 80])

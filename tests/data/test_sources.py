@@ -52,28 +52,6 @@ def test_raw_folder_with_other_spellings(root: Path) -> None:
     check(root)
 
 
-def test_emnist_s_prefix_and_capitals(root: Path) -> None:
-    for path in list(root.glob("*-ubyte")):
-        path.rename(root / f"EMNIST-letters-{path.name.upper()}")
-    check(root)
-
-
-def test_a_folder_beside_the_file_may_have_its_name(root: Path) -> None:
-    name = "train-images-idx3-ubyte"
-    packed = (root / name).read_bytes()
-    (root / name).unlink()
-    (root / name).mkdir()
-    (root / name / name).write_bytes(packed)
-    (root / f"{name}.gz").write_bytes(packed)
-    check(root)
-
-
-def test_two_data_sets_in_one_folder_are_told(root: Path) -> None:
-    write_idx(root / "emnist-digits-train-images-idx3-ubyte", pictures(6, 5, 4))
-    with pytest.raises(SimclrError, match=r"several data sets lie there: emnist-digits.*, train-"):
-        load_source("idx", root)
-
-
 def test_compressed(root: Path) -> None:
     write_idx(root / "train-images-idx3-ubyte.gz", pictures(6, 5, 4))
     (root / "train-images-idx3-ubyte").unlink()
@@ -120,6 +98,27 @@ def test_damaged_file_is_named(root: Path) -> None:
     path = root / "train-images-idx3-ubyte"
     path.write_bytes(path.read_bytes()[:-1])
     with pytest.raises(SimclrError, match=f"^{path}: truncated"):
+        load_source("idx", root)
+
+
+@pytest.mark.parametrize("prefix", ["emnist-letters-", "EMNIST-Balanced-"])
+def test_the_names_of_emnist_and_capitals_are_known(root: Path, prefix: str) -> None:
+    for path in [*root.iterdir()]:
+        path.rename(path.with_name(f"{prefix}{path.name.replace('t10k', 'test')}".upper()))
+    check(root)
+
+
+def test_a_folder_named_like_a_file_is_passed_over(root: Path) -> None:
+    for path in [*root.iterdir()]:
+        path.with_name(f"{path.name}.gz").mkdir()
+        path.with_name(path.name.replace("-idx", ".idx")).mkdir()
+    check(root)
+
+
+def test_two_data_sets_in_one_folder_are_not_mixed(root: Path) -> None:
+    path = root / "train-images-idx3-ubyte"
+    (root / f"emnist-letters-{path.name}").write_bytes(path.read_bytes())
+    with pytest.raises(SimclrError, match=r"holds several data sets: .*emnist-letters-train"):
         load_source("idx", root)
 
 

@@ -105,3 +105,11 @@ def test_where_no_label_arrives_no_class_is_likelier() -> None:
     )
     torch.testing.assert_close(shares.sum(1), torch.ones(82))
     torch.testing.assert_close(shares[41:], torch.full((41, 2), 0.5))
+
+
+def test_a_class_without_labels_is_nowhere_the_likeliest() -> None:
+    features, arc = arcs()
+    graph = neighbour_graph(features, k=3)
+    shares = spread_labels(graph, torch.tensor([0, 60]), torch.tensor([0, 2]), 3, alpha=0.9)
+    assert shares.isfinite().all()
+    assert (shares.argmax(1) == 2 * arc).all()

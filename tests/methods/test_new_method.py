@@ -27,7 +27,7 @@ class NearestMean(LinearEval):
 
 
 def nearest_mean(job: Job, features: Features, draw: int) -> Classified:
-    train = features.train(job.splits.draw(job.config.labels.per_class, draw))
+    train = features.train(job.draw(draw))
     module = NearestMean(features.classifier(), l2=0)
     return fit_frozen("nearest_mean", job, features, module, train, draw, Clock())
 

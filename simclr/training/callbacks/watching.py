@@ -5,7 +5,7 @@ from collections.abc import Callable
 from functools import wraps
 from typing import Any
 
-from simclr.reports.show import reason
+from simclr.errors import reason
 
 logger = logging.getLogger(__name__)
 
