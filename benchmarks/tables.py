@@ -11,8 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import ablation
+import choosing
 import labels
 import nt_xent
+import own_images
 import photos
 import startup
 import throughput
@@ -24,6 +26,7 @@ PAGES = (
     HERE / "README.md",
     ROOT / "docs" / "RESULTS.md",
     ROOT / "docs" / "OWN_IMAGES.md",
+    ROOT / "docs" / "CHOOSING_LABELS.md",
 )
 TABLES: dict[str, Callable[[Any], str]] = {
     "throughput": throughput.compared_table,
@@ -32,11 +35,15 @@ TABLES: dict[str, Callable[[Any], str]] = {
     "nt_xent": nt_xent.table,
     "labels": labels.table,
     "photos": photos.table,
+    "choosing/mnist": choosing.table,
+    "choosing/photos": choosing.table,
 }
 FOLDERS: dict[str, Callable[[Path], str]] = {
     "default": lambda folder: (folder / "README.md").read_text().strip(),
     "record": lambda folder: (folder / "README.md").read_text().strip(),
     "ablation": ablation.table,
+    "kinds": lambda _: own_images.kinds_table(own_images.FOLDER),
+    "sizes": lambda _: own_images.sizes_table(own_images.FOLDER),
 }
 
 

@@ -231,8 +231,9 @@ def reliability_figure(number: Tensor, confidence: Tensor, accuracy: Tensor) -> 
         color=COLOURS[0],
         ec="white",
     )
+    lower.set_yscale("symlog")
+    lower.yaxis.set_major_formatter("{x:.0f}")
     lower.set(
-        yscale="symlog",
         xlabel="confidence, % (15 bins)",
         ylabel="images",
         xlim=(0, 100),

@@ -147,12 +147,21 @@ def add_result(config: Config, folder: Path, metrics: Mapping[str, float], text:
 
     with _writer(config, folder) as writer:
         if writer:
-            final = {f"{name[0].upper()}{name[1:]}": value for name, value in metrics.items()}
+            final = {_column(name): value for name, value in metrics.items()}
             _, *session = hparams(final | settings(config), {})
             for summary in session:
                 writer._get_file_writer().add_summary(summary)
             lines = [[name, f"{value:.4f}"] for name, value in metrics.items()]
             writer.add_text("result", text or markdown(["metric", "value"], lines))
+
+
+def _column(metric: str) -> str:
+    """The metric's name in HPARAMS, which sorts columns: accuracies first, then other metrics."""
+    for part in ("test", "val"):
+        if metric.endswith(f"{part}_accuracy"):
+            method = metric.removesuffix(f"{part}_accuracy").strip("_")
+            return ", ".join(["Accuracy", part, *([method] if method else [])])
+    return f"{metric[0].upper()}{metric[1:]}"
 
 
 @contextmanager

@@ -96,9 +96,9 @@ def test_hparams_hold_what_was_set_and_the_final_metrics(main: EventAccumulator)
     assert settings["encoder.channels"].string_value == "[4, 8, 8, 16]"
     assert "clustering.weight" not in settings
     assert "output_dir" not in settings
-    for method in ("T", "Finetune_t", "Supervised_t", "Random_encoder_t"):
-        assert 0 <= settings[f"{method}est_accuracy"].number_value <= 1
-    assert min(settings) > "A"
+    for method in ("", ", finetune", ", supervised", ", random_encoder"):
+        assert 0 <= settings[f"Accuracy, test{method}"].number_value <= 1
+    assert min(settings) == "Accuracy, test"
     assert max(name for name in settings if name[0].isupper()) < min(
         name for name in settings if name[0].islower()
     )
