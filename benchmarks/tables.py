@@ -4,20 +4,24 @@ What results/NAME or results/NAME.json holds becomes the table between `<!-- NAM
 `<!-- /NAME -->`, wherever that stands.
 """
 
+import csv
 import json
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import ablation
 import choosing
+import kinds
 import labels
 import nt_xent
-import own_images
 import photos
 import startup
 import throughput
+
+from simclr.reports.results import Row, table
 
 HERE = Path(__file__).parent
 ROOT = HERE.parent
@@ -28,6 +32,36 @@ PAGES = (
     ROOT / "docs" / "OWN_IMAGES.md",
     ROOT / "docs" / "CHOOSING_LABELS.md",
 )
+PLAIN = "linear_eval, plain SimCLR"
+
+
+def main_table(folder: Path) -> str:
+    """README's table, with the linear classifier of plain SimCLR, which has no second stage."""
+    plain = [row for row in _rows(kinds.FOLDER / "plain") if row.method == "linear_eval"]
+    rows = _rows(folder)
+    ours = [row for row in rows if row.method == "linear_eval"]
+    others = [row for row in rows if row.method != "linear_eval"]
+    both = table([*ours, *(replace(row, method=PLAIN) for row in plain), *others])
+    return (folder / "README.md").read_text().strip().replace(table(rows), both)
+
+
+def _rows(folder: Path) -> list[Row]:
+    with (folder / "results.csv").open(newline="") as file:
+        return [_row(fields) for fields in csv.DictReader(file)]
+
+
+def _row(fields: dict[str, str]) -> Row:
+    return Row(
+        method=fields["method"],
+        pretrain_seed=int(fields["pretrain_seed"]),
+        label_seed=int(fields["label_seed"]),
+        test_accuracy=float(fields["test_accuracy"]),
+        val_accuracy=None,
+        seconds=float(fields["seconds"]),
+        labels_sha256=fields["labels_sha256"],
+    )
+
+
 TABLES: dict[str, Callable[[Any], str]] = {
     "throughput": throughput.compared_table,
     "scaling": throughput.scaling_table,
@@ -39,11 +73,11 @@ TABLES: dict[str, Callable[[Any], str]] = {
     "choosing/photos": choosing.table,
 }
 FOLDERS: dict[str, Callable[[Path], str]] = {
-    "default": lambda folder: (folder / "README.md").read_text().strip(),
+    "default": main_table,
     "record": lambda folder: (folder / "README.md").read_text().strip(),
     "ablation": ablation.table,
-    "kinds": lambda _: own_images.kinds_table(own_images.FOLDER),
-    "sizes": lambda _: own_images.sizes_table(own_images.FOLDER),
+    "kinds": lambda _: kinds.kinds_table(kinds.FOLDER),
+    "sizes": lambda _: kinds.sizes_table(kinds.FOLDER),
 }
 
 

@@ -1,6 +1,6 @@
 """The tables and the figure of docs/OWN_IMAGES.md, from runs of train.py in results/own_images.
 
-    python benchmarks/own_images.py RUN...  # copies what is committed of each run's output folder
+python benchmarks/kinds.py RUN...  # copies what is committed of each run's output folder
 """
 
 import csv
