@@ -7,6 +7,8 @@ from torch import Tensor
 
 NEIGHBOURS = 20  # whose distance tells how typical an image is; as in TypiClust
 MOST_MEMBERS = 10_000  # of a cluster that are compared with each other
+FEW_CLUSTERS = 15  # where k-means can leave a class without one; then the best of STARTS is taken
+STARTS = 10
 MOST_AT_ONCE = 100_000  # images that k-means takes whole; of more it takes small batches
 BATCH = 10_000
 BLOCK_ROWS = 2_000  # of a distance matrix, held at once
@@ -57,7 +59,8 @@ def choose_typical(
 def _cluster(features: Tensor, count: int, seed: int) -> tuple[Tensor, Tensor]:
     """The cluster of each image, int64 (N,), and the centres, (count, D)."""
     if len(features) <= MOST_AT_ONCE:
-        k_means = KMeans(count, n_init=1, random_state=seed)
+        starts = STARTS if count <= FEW_CLUSTERS else 1
+        k_means = KMeans(count, n_init=starts, random_state=seed)
     else:
         k_means = MiniBatchKMeans(count, batch_size=BATCH, n_init=1, random_state=seed)
     with threadpool_limits(1):  # sums of several threads are rounded in any order
