@@ -22,7 +22,6 @@ KINDS = {
     "photos_2000": "2 000 of them",
     "bare_2000": "the same, without `experiment=photos`",
     "letters": "11 000 letters, 26 classes",
-    "fashion": "55 000 clothes (Fashion-MNIST)",
     "long_tail": "digits, classes of 5 500 down to 280",
     "plain": "MNIST, plain SimCLR",
 }

@@ -24,7 +24,10 @@ GROUPS = {
 CHOICES = [f"{group}={name}" for group, names in GROUPS.items() for name in names]
 EXPERIMENTS = GROUPS["experiment"]
 
-LACKING = ("encoder.weights=null", "trainer.accelerator=gpu", "optimizer.name=lars: needs")
+LACKING = (
+    *("encoder.weights=null", "labels.budget=null: task=choose_labels needs"),
+    *("trainer.accelerator=gpu", "optimizer.name=lars: needs"),
+)
 
 register()
 
@@ -78,7 +81,7 @@ def test_the_groups_offer_what_is_promised() -> None:
     promised = {
         "task": {
             *("benchmark", "pretrain", "linear_eval", "finetune", "supervised"),
-            *("label_spread", "self_train"),
+            *("label_spread", "self_train", "choose_labels"),
         },
         "data": {"mnist", "fashion_mnist", "kmnist", "idx", "folder", "synthetic"},
         "augment": {"digits", "crops", "affine", "none"},
@@ -185,7 +188,10 @@ def test_no_number_may_be_nan_or_infinite(key: str) -> None:
 @pytest.mark.parametrize(
     ("settings", "problem"),
     [
-        (["task=train"], "task=train: must be one of benchmark, pretrain, linear_eval, finetune, "),
+        (
+            ["task=train"],
+            "task=train: must be one of benchmark, pretrain, choose_labels, linear_eval, ",
+        ),
         (["data.name=emnist"], "data.name=emnist: must be one of mnist, fashion_mnist, kmnist, "),
         (["export=tflite"], "export=tflite: must be one of null, onnx"),
         (["loss.temperature=0"], "loss.temperature=0: must be at least 0.01"),
@@ -224,7 +230,7 @@ def test_no_number_may_be_nan_or_infinite(key: str) -> None:
         (["encoder.weights=none.pt"], "encoder.weights=none.pt: no such file"),
         (["task=finetune"], "encoder.weights=null: task=finetune needs the encoder.safetensors "),
         (["task=pretrain", "checkpoint=x"], "checkpoint=x: no such file"),
-        (["task=pretrain", "export=onnx"], "export=onnx: must be null for task=pretrain, "),
+        (["task=pretrain", "export=onnx"], "export=onnx: must be null for task=pretrain: "),
         (
             ["trainer.precision=16-mixed", "trainer.accelerator=cpu"],
             "trainer.precision=16-mixed: needs a GPU; on a CPU choose 32-true or bf16-mixed",
