@@ -58,7 +58,7 @@ def read_text(path: Path, limit: int = MAX_BYTES) -> str:
 
 
 def read_json(path: Path) -> Any:
-    """What a JSON file holds.
+    """The content of a JSON file.
 
     Raises:
         OSError: if it cannot be read.
@@ -68,7 +68,7 @@ def read_json(path: Path) -> Any:
 
 
 def parse_json(text: str) -> Any:
-    """What strict JSON says, whoever wrote it.
+    """The content of strict JSON text of any origin.
 
     Raises:
         ValueError: if it is no JSON, nested too deep, or has numbers that are not finite or of

@@ -1,4 +1,4 @@
-"""What terminals and other commands read of this one."""
+"""Output for terminals and for other commands."""
 
 import io
 import os

@@ -112,7 +112,7 @@ def _check_labels(config: Config, splits: Splits) -> None:
 
 
 def _finished(folder: Path, config: Config) -> Result:
-    """The result of a run that needs no going on; a sweep that is begun again skips it."""
+    """The result of a finished run, which a repeated sweep skips."""
     try:
         result, before = read_result(folder)
     except (OSError, ValueError, KeyError, TypeError) as error:
@@ -144,7 +144,7 @@ def _do(job: Job) -> Outcome:
 
 
 def _quieten() -> None:
-    """Keep notices of Lightning and of the ONNX export about what is meant so off the terminal."""
+    """Keep notices of Lightning and ONNX about intended settings off the terminal."""
     for name in ("lightning.pytorch", "lightning.fabric", "onnxscript", "onnx_ir", "timm"):
         logging.getLogger(name).setLevel(logging.WARNING)
     logging.getLogger("huggingface_hub").setLevel(logging.ERROR)  # it warns of every new try

@@ -14,12 +14,12 @@ from simclr.views import Views
 
 
 def to_float(images: Tensor) -> Tensor:
-    """uint8 images to float32 in [0, 1]; anything else (features) as it is."""
+    """uint8 images become float32 in [0, 1]; other tensors, such as features, stay as they are."""
     return images.float().div_(255) if images.dtype == torch.uint8 else images
 
 
 class _DataModule(L.LightningDataModule):
-    """What all data modules share: where this process sits among all of them."""
+    """The base of all data modules; it knows this process's rank and the number of processes."""
 
     @property
     def rank(self) -> int:

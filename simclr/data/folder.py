@@ -121,7 +121,7 @@ def read_folder(
 
 @dataclass
 class _Part:
-    """Images, and what is wrong with those that could not be read, which are black."""
+    """Images of a folder, and the problems of those that could not be read, which are black."""
 
     images: Tensor
     problems: list[str]
@@ -129,7 +129,7 @@ class _Part:
 
 
 def _look(root: Path) -> dict[str, Found]:
-    """What lies in each of `FOLDERS` that is there; warnings say what is left out."""
+    """Find the images in each of `FOLDERS` that exists, and warn of what is left out."""
     names = [name for name in FOLDERS if (root / name).is_dir()]
     if not {"train", UNLABELLED} & {*names}:
         raise SimclrError(
@@ -155,7 +155,7 @@ def _read(paths: Sequence[Path], shape: Shape, decoding: Decoding) -> _Part:
 
 
 def _without_few_broken(parts: Mapping[str, _Part]) -> list[str]:
-    """Take broken images out of the unlabelled ones, if they are few; what is wrong with them."""
+    """Remove broken images from the unlabelled ones, if they are few, and return their problems."""
     part = parts.get(UNLABELLED)
     if part is None or not are_few(part.problems, len(part.whole)):
         return []

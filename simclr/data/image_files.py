@@ -108,7 +108,7 @@ def are_few(broken: Collection[str], total: int) -> bool:
 
 
 def tell_broken(problems: Sequence[str]) -> None:
-    """Name unlabelled images that training goes on without, if there are any."""
+    """Warn of broken unlabelled images, which training leaves out."""
     if problems:
         logger.warning(
             "Going on without %d unlabelled images that are broken:\n  %s",
@@ -117,7 +117,7 @@ def tell_broken(problems: Sequence[str]) -> None:
 
 
 def value_range(paths: Iterable[Path], max_pixels: int = MAX_PIXELS) -> Range | None:
-    """Black and white of all float and 32-bit images among these files; None without any.
+    """The values of black and white in all float and 32-bit images; None without such images.
 
     One range serves all, so that equal values become equal greys. It is the smallest usual one
     that holds the values: 0 to 1, or to the greatest integer of 8, 10, 12, 14 or 16 bits. Values
@@ -155,14 +155,14 @@ def _usual_range(low: float, high: float) -> Range:
 
 
 def _ends(image: "PillowImage") -> Range:
-    """The least and the greatest value that is a number."""
+    """The least and the greatest finite value."""
     pixels = np.asarray(image)
     pixels = pixels[np.isfinite(pixels)]
     return (float(pixels.min()), float(pixels.max())) if pixels.size else (0, 1)
 
 
 def _open(path: Path, max_pixels: int) -> "PillowImage":
-    """Open a file whose image is not too large; Pillow's own limit knows no key to raise it."""
+    """Open an image file, unless the image has more pixels than allowed."""
     from PIL import Image
 
     if not stat.S_ISREG(path.stat().st_mode):

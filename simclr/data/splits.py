@@ -216,7 +216,7 @@ def _with_labels_of(file: Path, splits: Splits, total: int) -> Splits:
 
 
 def _val_images(chosen: int | None, total: int) -> int:
-    """As many as were chosen, or else a share that is 5 000 of MNIST's 60 000, and never more."""
+    """The chosen number of validation images; by default a twelfth of all, and at most 5 000."""
     return min(5_000, total // 12) if chosen is None else chosen
 
 

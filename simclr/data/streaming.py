@@ -68,7 +68,7 @@ class StreamedImages:
             yield self[start : start + size]
 
     def read(self, which: slice | Tensor, threads: int | None = None) -> tuple[Tensor, list[str]]:
-        """As indexing does, with so many threads; None leaves their number to Python.
+        """Like indexing, with a given number of threads; None lets Python choose it.
 
         Returns:
             The images, and what is wrong with the broken files among them.
@@ -87,7 +87,7 @@ class StreamedImages:
         return _filled(images, whole), [*filter(None, problems)]
 
     def go_on_without(self, problems: Iterable[str]) -> None:
-        """Say once what is wrong with a broken file.
+        """Warn once of each broken file.
 
         Raises:
             SimclrError: naming all broken files so far, if they are more than a few.
@@ -143,7 +143,7 @@ class StreamedBatches(ShuffledBatches):
 
 
 def _started(loader: DataLoader[Any]) -> Iterator[Any]:
-    """Iterate over a loader whose processes leave it to this one to answer signals.
+    """Start the processes of a loader so that they leave signals to this process.
 
     A signal to the whole process group, as SLURM and `timeout` send it, must not end them before
     this process has finished its step. They inherit what is blocked here while they are started.
@@ -170,7 +170,7 @@ def _obey_the_parent(worker: int) -> None:
 
 
 class _Batches(Dataset[tuple[Tensor, list[str]]]):
-    """Every item is a whole batch, and what is wrong with its broken files.
+    """A data set whose items are whole batches, each with the problems of its broken files.
 
     That is for the main process to say: workers do not know what was said before.
     """

@@ -1,4 +1,4 @@
-"""Which files below a folder are images, and what else lies there."""
+"""Find the image files below a folder, and list what is left out."""
 
 import logging
 import os
@@ -34,7 +34,7 @@ MOST_NAMED = 100  # files in one message
 
 @dataclass
 class Found:
-    """What lies in a folder and below.
+    """The image files below a folder, and what is left out.
 
     Attributes:
         images: image files, sorted.
@@ -50,7 +50,7 @@ class Found:
 
 
 def find_images(folder: Path) -> Found:
-    """Look for image files in a folder and below, through links, too.
+    """Find image files in a folder and below it; links are followed.
 
     A link to a folder that holds the link, or that was read before, is not followed.
     """
@@ -62,7 +62,7 @@ def find_images(folder: Path) -> Found:
 
 
 def image_paths(folder: Path) -> list[Path]:
-    """The image files of `find_images`; a warning says what else is there."""
+    """The image files of `find_images`; a warning names what is left out."""
     found = find_images(folder)
     warn(found.left_out)
     return found.images
@@ -79,7 +79,7 @@ def is_hidden(name: str) -> bool:
 
 
 def warn(left_out: Mapping[str, Sequence[Path]]) -> None:
-    """Say once for each reason what is left out; hidden files need no word."""
+    """Warn once for each reason why files are left out; hidden files are not mentioned."""
     if foreign := left_out.get(FOREIGN):
         kinds = Counter(path.suffix.lower() or "no extension" for path in foreign)
         counts = ", ".join(f"{kind}: {count}" for kind, count in sorted(kinds.items()))

@@ -25,7 +25,7 @@ def remove_empty() -> None:
 
 
 def write_command(folder: Path, composed: DictConfig) -> None:
-    """Write .hydra/ as Hydra does, which would do so before anybody knew whose the folder is."""
+    """Write .hydra/ when the folder is known to be this run's; Hydra would write it earlier."""
     (folder / SUBFOLDER).mkdir(parents=True, exist_ok=True)
     hydra: Any = HydraConfig.instance().cfg
     parts = {"config": composed, "hydra": hydra, "overrides": hydra.hydra.overrides.task}

@@ -26,7 +26,7 @@ def in_sweep() -> bool:
 
 
 def overrides() -> list[str] | None:
-    """What was set on the command line, of a job also by its sweep; None where Hydra is not."""
+    """The overrides of this command or job of a sweep; None without Hydra."""
     return list(HydraConfig.get().overrides.task) if HydraConfig.initialized() else None
 
 
@@ -42,7 +42,7 @@ def share_machine() -> None:
 
 
 def record_failure(folder: Path, error: Exception) -> None:
-    """Write into a job's folder what it was and why it failed.
+    """Write the overrides of a failed job and its error into its folder.
 
     Raises:
         SystemExit: if only some of the processes of a run failed: the sweep cannot go on then.

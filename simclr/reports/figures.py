@@ -134,7 +134,7 @@ def accuracy_figure(rows: Sequence[Row], reference: bool) -> Figure:
 
 
 def _close_to_best(methods: Mapping[str, Sequence[Row]], others: Sequence[float]) -> set[str]:
-    """Methods within a tenth of the whole range of the best, if there are several and others."""
+    """The methods within a tenth of the whole range of the best; empty if they are all or one."""
     means = {name: 100 * summary_of(own).mean for name, own in methods.items()}
     everything = [*means.values(), *others]
     reach = (max(everything) - min(everything)) / 10

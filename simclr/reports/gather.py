@@ -1,4 +1,4 @@
-"""Many finished runs as one table: what differs between them, and how well each setting did."""
+"""Many finished runs as one table: the keys that differ, and the results of each setting."""
 
 import argparse
 import csv
@@ -39,7 +39,7 @@ class Sample:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Settings by what differs between them, best first.
+    """The settings of a comparison, best first, with the keys in which they differ.
 
     Attributes:
         metric: what is compared.
@@ -119,7 +119,7 @@ def read(folder: Path) -> list[Sample]:
 
 
 def compare(samples: Sequence[Sample], metric: str) -> Comparison:
-    """Group models by what differs between them, seeds excepted, and summarise a metric they have.
+    """Group models by the keys that differ, except seeds, and summarise one metric of each group.
 
     The best is the highest, or the lowest of losses and seconds.
     """
@@ -184,7 +184,7 @@ def render(comparison: Comparison, style: str) -> str:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Print the table of the folders named on the command line, and on stderr what is not in it."""
+    """Print the table of the given folders; name on stderr the runs that it leaves out."""
     parser = argparse.ArgumentParser("python -m simclr.results", description=__doc__)
     parser.add_argument("folders", nargs="+", type=Path, metavar="FOLDER", help="runs or sweeps")
     parser.add_argument("--format", choices=("text", "csv", "markdown"), default="text")
@@ -261,7 +261,7 @@ def _word(cell: str | None) -> str:
 
 
 def _origin(content: Mapping[str, Any]) -> dict[str, str]:
-    """The commit and torch version that a run names; older ones name none."""
+    """The commit and the torch version of a run, as far as it recorded them."""
     origin = {}
     match content.get("git"):
         case {"commit": str(commit), **rest}:

@@ -1,4 +1,4 @@
-"""What TensorBoard shows beside curves: pictures, and a run's settings with its final metrics."""
+"""Pictures, settings and final metrics for TensorBoard."""
 
 import logging
 import threading
@@ -48,7 +48,7 @@ class Board(TensorBoardLogger):
     @property
     @rank_zero_experiment
     def experiment(self) -> "SummaryWriter":
-        """What events are written with; after a failure, something that writes none."""
+        """The writer of events; after a failure, one that writes nothing."""
         if not self.broken:
             try:
                 writer: SummaryWriter = super().experiment
@@ -114,7 +114,7 @@ def log_scalars(trainer: L.Trainer, values: Mapping[str, float]) -> None:
 
 
 def writer_of(trainer: L.Trainer) -> "SummaryWriter | None":
-    """What pictures of this training are written with, if it is watched by TensorBoard."""
+    """The writer for pictures of this training; None without TensorBoard."""
     for board in trainer.loggers:
         if isinstance(board, Board) and not board.broken:
             writer: SummaryWriter = board.experiment
@@ -176,7 +176,7 @@ def _writer(config: Config, folder: Path) -> Iterator[Any]:
 
 
 def settings(config: Config) -> dict[str, float | str | bool]:
-    """Task, seed, and what was set: on the command line, or else beside the schema's defaults."""
+    """Task, seed and the settings that were changed, on the command line or from the defaults."""
     values = {name: value for name, value, _ in keys_of(config)}
     typed = overrides()
     if typed is None:

@@ -49,7 +49,7 @@ def build_logger(
 
 
 def _keep_earlier(path: Path) -> None:
-    """Rename what a stopped run has logged, which Lightning would delete."""
+    """Rename the log of a stopped run, which Lightning would delete."""
     if path.exists() and is_first():
         count = len(list(path.parent.glob("metrics*.csv")))
         path.rename(path.with_name(f"metrics_before_{count}.csv"))
@@ -150,7 +150,7 @@ def own_device(settings: TrainerConfig) -> int | list[int]:
 
 
 def decisions(trainer: L.Trainer) -> str:
-    """What `auto` came to, in a line."""
+    """One line with the devices, threads and precision that `auto` chose."""
     device = trainer.strategy.root_device
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else "CPU"
     threads = f", {torch.get_num_threads()} threads" if device.type == "cpu" else ""

@@ -1,4 +1,4 @@
-"""checkpoints/last.ckpt and previous.ckpt: what a stopped training goes on from."""
+"""checkpoints/last.ckpt and previous.ckpt, from which a stopped training goes on."""
 
 import logging
 import os
@@ -108,7 +108,7 @@ class Checkpoints(Checkpoint):
         checkpoint.update(self.belongs_to)
 
     def state_dict(self) -> dict[str, Any]:
-        """What was logged last: a training that is resumed at its very end logs nothing more."""
+        """The last logged metrics; a training that is resumed at its very end logs no others."""
         return {"metrics": self.metrics}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
@@ -151,7 +151,7 @@ def sealed(archive: bytes) -> bytes:
 
 
 def _opened(path: Path) -> dict[str, Any]:
-    """The content of an ordinary, sealed file that holds what a training goes on from.
+    """The content of a sealed checkpoint in an ordinary file.
 
     Raises:
         OSError: if it cannot be read.

@@ -60,7 +60,7 @@ class Progress(L.Callback):
 
     @contextmanager
     def stage(self, name: str, images_per_step: int = 0) -> Iterator[None]:
-        """Name what is going on, and say how many images a training step of it takes."""
+        """Name a stage, and say how many images one of its training steps takes."""
         begun = time.monotonic()
         self._stage, self._images_per_step, self._metrics = name, images_per_step, {}
         self._started = 0.0
@@ -79,7 +79,7 @@ class Progress(L.Callback):
             self.bar.last_print_n += images
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """The speed is measured from here on, for what comes before a training is no guide."""
+        """Measure the speed from here on; the time before a training says nothing about it."""
         self.skip(trainer.global_step * self._images_per_step)  # 0 unless it was resumed
         if not self._started:
             self._started, self._done_before = time.monotonic(), self._done
