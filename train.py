@@ -2,25 +2,20 @@
 
 import logging
 import os
-import re
 import signal
 import sys
 from contextlib import suppress
-from dataclasses import asdict
-from difflib import get_close_matches
 from pathlib import Path
 from typing import cast
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
-from hydra.errors import HydraException, MissingConfigException
 from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
 
 from simclr.checks import check
-from simclr.config.keys import flat
 from simclr.config.schema import Config, register
 from simclr.errors import SimclrError
+from simclr.explain import explain, of_file
 from simclr.help import register_help
 from simclr.launch.arguments import refused
 from simclr.launch.failures import forget_failure
@@ -28,7 +23,6 @@ from simclr.launch.folders import remove_empty, write_command
 from simclr.launch.ranks import check_environment, is_first, run_name
 from simclr.launch.signals import STOP
 from simclr.launch.sweeps import in_sweep, record_failure, share_machine
-from simclr.methods import METHODS
 from simclr.pipes import escape_what_cannot_be_written
 
 # Before torch is loaded: waiting threads spin for some ten microseconds, which spares them most of
@@ -69,7 +63,7 @@ def main(composed: DictConfig) -> float | None:
         return run(config, begin).metrics.get("val_accuracy")
     except Exception as error:
         if isinstance(error, OSError):
-            error = SimclrError(_of_file(error, folder)).with_traceback(error.__traceback__)
+            error = SimclrError(of_file(error, folder)).with_traceback(error.__traceback__)
         if not in_sweep():
             raise error
         record_failure(folder, error)
@@ -78,50 +72,6 @@ def main(composed: DictConfig) -> float | None:
         raise SimclrError("A job of this sweep failed.") from error
     finally:
         os.environ["HYDRA_FULL_ERROR"] = "1"
-
-
-def explain(error: Exception) -> str:
-    """The message for the terminal."""
-    if isinstance(error, HydraException):
-        return "\n".join([*_without_advice(f"{error}\n{error.__cause__ or ''}"), *_nearest(error)])
-    if isinstance(error, OSError):  # by Hydra, which makes the folder
-        return f"output_dir: cannot be created or written: {error}"
-    cause = error.__cause__
-    return f"{error}\n{cause}" if isinstance(cause, OmegaConfBaseException) else str(error)
-
-
-def _without_advice(message: str) -> list[str]:
-    """Lines of Hydra's message, but not its advice, which is refused here, nor where it looks."""
-    shown, _, _ = message.rstrip().partition("\nConfig search path:")
-    return [line for line in shown.split("\n") if not line.startswith("To append to your config")]
-
-
-def _nearest(error: HydraException) -> list[str]:
-    """What may have been meant: another choice of the group, or a key with that name."""
-    if isinstance(error, MissingConfigException):
-        group, _, name = (error.missing_cfg_file or "").rpartition("/")
-        near = [f"{group}={choice}" for choice in get_close_matches(name, error.options or (), 1)]
-    else:
-        named = re.match(r"Could not override '([\w.]+)'", str(error))
-        name = named[1].rpartition(".")[2] if named else ""
-        keys: dict[str, list[str]] = {}
-        for key, _ in flat(asdict(Config())):
-            keys.setdefault(key.rpartition(".")[2], []).append(key)
-        near = [key for close in get_close_matches(name, keys, 1) for key in keys[close]]
-        near.sort(key=lambda key: key.partition(".")[0] in (*METHODS, "clustering"))
-    return [f"Did you mean {' or '.join(near[:2])}?"] if near else []
-
-
-def _of_file(error: OSError, folder: Path) -> str:
-    """What the system refused, and of which file: of the output folder if it is not another."""
-    if error.errno is None:
-        return f"{type(error).__name__}: {error}"
-    if isinstance(error, FileNotFoundError) and not folder.exists():
-        return f"output_dir={folder}: was deleted while this run was writing to it"
-    name = error.filename
-    if name is None or Path(str(name)).absolute().is_relative_to(folder.absolute()):
-        return f"output_dir: cannot be created or written: {error}"
-    return f"{name}: {error.strerror}"
 
 
 def run_main() -> int:
