@@ -108,6 +108,9 @@ def _train(
 ) -> Classified:
     """Train all weights on views of the labelled images alone, and score the classifier.
 
+    Its confidences are calibrated if the method is the task. A benchmark, whose classifiers are not
+    kept, is spared the further trainings that calibration needs.
+
     Args:
         method: its name.
         job: the job.
@@ -152,5 +155,5 @@ def _train(
         data,
         epochs,
         draw,
-        lambda: held_out_logits(labelled, FOLDS, fit),
+        (lambda: held_out_logits(labelled, FOLDS, fit)) if config.task == method else None,
     )

@@ -34,7 +34,9 @@ def views_of_method(method: str, config: Config, splits: Splits) -> int:
     if isinstance(settings, SelfTrainConfig):
         batch = min(settings.batch_size, unlabelled)
         return settings.max_epochs * (unlabelled // batch) * (2 * batch + min(batch, labelled))
-    folds = trained_folds(labelled, config.labels.per_class or labelled, FOLDS)
+    folds = 0
+    if config.task == method:
+        folds = trained_folds(labelled, config.labels.per_class or labelled, FOLDS)
     sizes = [labelled, *[labelled - labelled // FOLDS] * folds]
     batches = [min(settings.batch_size, size) for size in sizes]
     return settings.max_epochs * sum(

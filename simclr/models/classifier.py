@@ -32,8 +32,12 @@ class Classifier(nn.Module):
         return self.classify(self.encoder(images))
 
     def classify(self, features: Tensor) -> Tensor:
-        """Representations (B, D) to logits (B, num_classes)."""
-        logits: Tensor = self.linear(self.norm(features))
+        """Representations (B, D) to logits (B, num_classes), in float32 under autocast, too.
+
+        In bfloat16, dividing the weights by a temperature would change some predictions.
+        """
+        with torch.autocast(features.device.type, enabled=False):
+            logits: Tensor = self.linear(self.norm(features.float()))
         return logits
 
     def fit_linear(self, features: Tensor, labels: Tensor, l2: float) -> None:

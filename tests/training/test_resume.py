@@ -151,10 +151,7 @@ def test_a_benchmark_goes_on_with_what_is_missing(
     """Stopped in the second draw's fine-tuning, it repeats nothing that was finished."""
     arguments = (*TINY, *TASKS["benchmark"], "output_dir=made")
     with monkeypatch.context() as patched:
-        trained = 5 + 2 * 5  # and two folds, for calibration
-        stop = at_step(
-            7 + (1 + trained + trained + 1) + 1 + 3, lambda: signal.raise_signal(signal.SIGTERM)
-        )
+        stop = at_step(7 + (1 + 5 + 5 + 1) + 1 + 3, lambda: signal.raise_signal(signal.SIGTERM))
         patched.setattr(Progress, "on_train_batch_end", stop)
         before = train(*arguments, folder=tmp_path)
     after = train(*arguments, "checkpoint=auto", folder=tmp_path)
