@@ -6,7 +6,7 @@ from simclr.reports.results import Row, by_method
 from simclr.reports.tables import summarise
 
 ADVICE = (
-    "Try, in this order: experiment=photos for photos, longer pretraining "
+    "Try, in this order: experiment=photos or experiment=symbols, longer pretraining "
     "(trainer.steps=5000), more unlabelled images."
 )
 
