@@ -136,14 +136,21 @@ def timm_model(config: EncoderConfig, in_channels: int) -> Encoder:
 
 
 def timm_network(config: EncoderConfig, in_channels: int, **options: Any) -> Any:
-    """`timm.create_model` without the classification layer; `options` are passed on."""
+    """`timm.create_model` without the classification layer; `options` are passed on.
+
+    Transformers that can do so take images of any size that their patches divide.
+    """
     if not is_local_name(config.model or ""):
         raise ValueError(f"encoder.model={config.model!r}: timm itself has no model of that name")
     try:
         import timm
     except ImportError as error:
         raise ValueError("it needs the package timm: pip install timm") from error
-    return timm.create_model(config.model or "", in_chans=in_channels, num_classes=0, **options)
+    options |= {"in_chans": in_channels, "num_classes": 0}
+    try:
+        return timm.create_model(config.model or "", dynamic_img_size=True, **options)
+    except TypeError:  # a model without such an option
+        return timm.create_model(config.model or "", **options)
 
 
 class Standardise(nn.Module):

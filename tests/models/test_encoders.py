@@ -103,3 +103,8 @@ def test_more_convolutions_per_stage() -> None:
 def test_an_unknown_name() -> None:
     with pytest.raises(ValueError, match="no encoder named 'vgg'"):
         build_encoder(EncoderConfig(name="vgg"), 1)
+
+
+def test_a_transformer_of_timm_takes_images_that_its_patches_divide() -> None:
+    encoder = build_encoder(EncoderConfig(name="timm", model="vit_tiny_patch16_224"), 3)
+    assert encoder(torch.zeros(2, 3, 32, 48)).shape == (2, encoder.dim)
