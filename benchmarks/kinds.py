@@ -44,6 +44,8 @@ def kinds_table(folder: Path) -> str:
     """One line for each kind of images that was tried: test accuracy of each method."""
     lines = []
     for name, what in KINDS.items():
+        if not (folder / name).exists():
+            continue
         summary, result = _read(folder / name)
         methods = summary["methods"]
         cells = [f"{methods[one]['mean']:.1%}" if one in methods else "" for one in METHODS]
