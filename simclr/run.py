@@ -73,9 +73,8 @@ def _run(folder: Path, config: Config, kept: bool) -> Result:
         outcome = _do(Job(config, splits, folder, progress))
         result = outcome.result
         if is_first():
-            write_result(
-                folder, result, asdict(config), splits.fingerprint
-            )  # first: what is drawn may fail
+            # first, because what is drawn may fail
+            write_result(folder, result, asdict(config), splits.fingerprint)
             remove_ledgers(folder)
             with harmless("TensorBoard does not show the result"):
                 add_result(config, folder, result.metrics, outcome.text)

@@ -7,7 +7,7 @@ import runpy
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
@@ -110,3 +110,16 @@ def _as_before(folder: Path) -> Iterator[None]:
             handler.close()
         root.handlers[:] = handlers
         root.setLevel(level)
+
+
+def at_step(number: int, event: Callable[[], object]) -> Callable[..., None]:
+    """A replacement for `Progress.on_train_batch_end` that lets something happen after a step."""
+    steps = 0
+
+    def on_train_batch_end(*_: object) -> None:
+        nonlocal steps
+        steps += 1
+        if steps == number:
+            event()
+
+    return on_train_batch_end

@@ -15,8 +15,10 @@ def views_of_job(config: Config, splits: Splits) -> int:
     unlabelled = len(splits.unlabelled)
     if config.task == "pretrain":
         return count_views(config, unlabelled)
-    if config.task != "benchmark":
+    if config.task in METHODS:
         return views_of_method(config.task, config, splits)
+    if config.task != "benchmark":
+        return 0
     processes = world_size(config.trainer.devices, config.trainer.num_nodes)
     draws = -(-len(splits.draws(config.labels)) // processes)  # which the processes share
     trained = draws * sum(views_of_method(method, config, splits) for method in config.methods)
@@ -25,7 +27,7 @@ def views_of_job(config: Config, splits: Splits) -> int:
 
 def views_of_method(method: str, config: Config, splits: Splits) -> int:
     """Those of a method on one label draw, its trainings for calibration included."""
-    if method == "choose_labels" or not METHODS[method].trains:
+    if not METHODS[method].trains:
         return 0
     settings = settings_of(config, method)
     labels = config.labels

@@ -2,27 +2,13 @@
 
 import errno
 import shutil
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from command_line import TINY, Ended, train
+from command_line import TINY, Ended, at_step, train
 from tensorboard.summary.writer.record_writer import RecordWriter
 
 from simclr.training.callbacks.progress import Progress
-
-
-def at_step(number: int, event: Callable[[], object]) -> Callable[..., None]:
-    """What `Progress` does after each step, and something else after one of them."""
-    steps = 0
-
-    def on_train_batch_end(*_: object) -> None:
-        nonlocal steps
-        steps += 1
-        if steps == number:
-            event()
-
-    return on_train_batch_end
 
 
 @pytest.mark.parametrize("logger", ["csv", "tensorboard"])

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 import torch
-from command_line import TINY, Ended, train
+from command_line import TINY, Ended, at_step, train
 
 from simclr.training.callbacks.checkpoints import AtomicCheckpointIO
 from simclr.training.callbacks.progress import Progress
@@ -73,19 +73,6 @@ def written(folder: Path) -> tuple[int, int]:
 
 def weights(folder: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in folder.glob("*.safetensors")}
-
-
-def at_step(number: int, event: Callable[[], None]) -> Callable[..., None]:
-    """What `Progress` does after each step, and something else after one of them."""
-    steps = 0
-
-    def on_train_batch_end(*_: object) -> None:
-        nonlocal steps
-        steps += 1
-        if steps == number:
-            event()
-
-    return on_train_batch_end
 
 
 @pytest.mark.parametrize(

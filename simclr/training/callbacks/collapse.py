@@ -1,4 +1,4 @@
-"""Embeddings that all become the same, or vary in one or two directions, are said aloud."""
+"""Warn of projections that collapse to a point, or to one or two directions."""
 
 import logging
 from typing import Any
