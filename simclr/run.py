@@ -154,4 +154,5 @@ def _quieten() -> None:
     warnings.filterwarnings("ignore", ".*LeafSpec")
     warnings.filterwarnings("ignore", ".*exists and is not empty")
     warnings.filterwarnings("ignore", "The dirpath has changed")
+    warnings.filterwarnings("ignore", "Number of distinct clusters")  # of images that are equal
     warnings.filterwarnings("ignore", "Total length of `list` across ranks is zero")
