@@ -38,6 +38,7 @@ def common(overrides: Sequence[str]) -> list[str]:
     return [
         *("task=pretrain", "trainer=cpu", "probe.every_steps=0", "trainer.max_epochs=1000"),
         f"trainer.precision={'bf16-mixed' if native else '32-true'}",
+        f"trainer.threads={torch.get_num_threads()}",
         *overrides,
     ]
 

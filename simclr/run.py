@@ -32,6 +32,7 @@ from simclr.training.callbacks.progress import Progress
 from simclr.training.callbacks.stopping import Stopped, requeue
 from simclr.training.ledger import remove_ledgers
 from simclr.training.resume import AUTO, claimed, same_settings
+from simclr.training.threads import with_threads
 
 WATCH = "python -m tensorboard.main --logdir"  # also where the environment is not activated
 
@@ -67,6 +68,7 @@ def _run(folder: Path, config: Config, kept: bool) -> Result:
     _check_labels(config, splits)
     progress = Progress(views_of_job(config, splits))
     progress.say(splits.summary)
+    config = with_threads(config, folder, progress.say)
     if config.logger == "tensorboard":
         progress.say(f"Watch: {WATCH} {shlex.quote(str(folder))}")
     try:
@@ -154,4 +156,5 @@ def _quieten() -> None:
     warnings.filterwarnings("ignore", ".*LeafSpec")
     warnings.filterwarnings("ignore", ".*exists and is not empty")
     warnings.filterwarnings("ignore", "The dirpath has changed")
+    warnings.filterwarnings("ignore", "Number of distinct clusters")  # of images that are equal
     warnings.filterwarnings("ignore", "Total length of `list` across ranks is zero")

@@ -36,12 +36,15 @@ def verify(folder: Path) -> tuple[list[str], list[str]]:
     try:
         merged = OmegaConf.merge(OmegaConf.structured(Config), before["config"])
         config = OmegaConf.to_object(merged)
-    except (OmegaConfBaseException, KeyError, TypeError, ValueError) as error:
+        machine = before.get("machine") or {}
+        threads = machine.get("threads")  # another number rounds differently
+    except (OmegaConfBaseException, AttributeError, KeyError, TypeError, ValueError) as error:
         raise SimclrError(
             f"{folder}: of another version, its config is not known: {error}"
         ) from error
     assert isinstance(config, Config)
     config.checkpoint = None if config.checkpoint == AUTO else config.checkpoint
+    config.trainer.threads = config.trainer.threads or threads
     config.logger = "none"
     from simclr.run import run
 

@@ -201,6 +201,13 @@ class TrainerConfig:
         "auto: bf16-mixed where the processor computes in it, else 32-true",
         choices=("auto", "32-true", "bf16-mixed", "16-mixed"),
     )
+    threads: int | None = key(
+        None,
+        "processor threads; null: OMP_NUM_THREADS, or as many as processors are idle at the start",
+        at_least=1,
+        at_most=1_024,
+        shapes_model=False,  # apart from rounding
+    )
     sync_batchnorm: bool = key(True, "one batch norm over the processes that share a batch")
     log_every_n_steps: int = key(
         10, "steps between two logged losses", at_least=1, shapes_model=False

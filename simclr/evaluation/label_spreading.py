@@ -2,45 +2,12 @@
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from numpy.typing import NDArray
-from scipy.sparse import csr_array, diags_array, eye_array
+from scipy.sparse import csr_array, eye_array
 from torch import Tensor
 
-BLOCK_ROWS = 1_000  # of the similarity matrix, held at once
 TOLERANCE = 1e-12  # of the residual, relative; at small alpha distant nodes have tiny values
 MAX_STEPS = 10_000
-
-
-def neighbour_graph(features: Tensor, k: int) -> csr_array:
-    """Symmetrically normalised affinities between each feature and its k nearest by cosine.
-
-    A neighbour weighs max(cosine, 0)^3, as in Iscen et al. 2019, "Label propagation for deep
-    semi-supervised learning", arXiv:1904.04717.
-
-    Args:
-        features: (N, D).
-        k: neighbours of each, itself excluded; all others if there are fewer.
-
-    Returns:
-        Float32 (N, N): D^-1/2 (A + A^T) D^-1/2 with the degrees D of A + A^T.
-    """
-    units = F.normalize(features)
-    count = len(units)
-    k = min(k, count - 1)
-    cosines, neighbours = torch.empty(count, k), torch.empty(count, k, dtype=torch.int64)
-    for start in range(0, count, BLOCK_ROWS):
-        rows = slice(start, start + BLOCK_ROWS)
-        block = units[rows] @ units.T
-        block.diagonal(start).fill_(-2)
-        cosines[rows], neighbours[rows] = block.topk(k, dim=1)
-    affinities = cosines.clamp(min=0).pow(3).flatten().numpy()
-    places = (neighbours.flatten().numpy(), np.arange(count + 1) * k)
-    one_way = csr_array((affinities, *places), shape=(count, count))
-    both_ways = one_way + one_way.T
-    degrees = both_ways.sum(axis=1)
-    scale = diags_array(1 / np.sqrt(degrees.clip(min=np.finfo(degrees.dtype).tiny)))
-    return scale @ both_ways @ scale
 
 
 def spread_labels(

@@ -17,7 +17,7 @@ from simclr.data.labels import fingerprint
 from simclr.data.splits import Splits
 from simclr.errors import SimclrError
 from simclr.evaluation.choosing import choose_typical
-from simclr.evaluation.label_spreading import neighbour_graph
+from simclr.evaluation.neighbours import neighbour_graph
 from simclr.evaluation.probe import FeatureNorm
 from simclr.models.classifier import Classifier, extract_features, extract_layers
 from simclr.models.encoders import Encoder, build_encoder

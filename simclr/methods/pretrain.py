@@ -41,6 +41,7 @@ from simclr.training.callbacks.linear_probe import LinearProbe
 from simclr.training.callbacks.monitors import Monitors
 from simclr.training.callbacks.own_folder import OwnFolder
 from simclr.training.callbacks.pictures import Pictures
+from simclr.training.callbacks.starved import Starved
 from simclr.training.callbacks.stopping import StopSignals
 from simclr.training.optim import scaled_lr
 from simclr.training.pace import expected_seconds, in_words
@@ -268,6 +269,7 @@ def _train(
                 "or a higher loss.temperature"
             ),
             CollapseWarning(first_step=int(config.optimizer.warmup * steps)),
+            Starved(),
             OwnFolder(job.folder),
             StopSignals(),
             checkpoints(job),

@@ -3,25 +3,10 @@
 import numpy as np
 import pytest
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
-from simclr.evaluation import label_spreading
-from simclr.evaluation.label_spreading import neighbour_graph, spread_labels
-
-
-def dense_graph(features: Tensor, k: int) -> np.ndarray:
-    """The definition, edge by edge."""
-    units = F.normalize(features).double().numpy()
-    cosines = units @ units.T
-    affinities = np.zeros_like(cosines)
-    for node, row in enumerate(cosines):
-        others = [other for other in np.argsort(-row) if other != node]
-        for other in others[:k]:
-            affinities[node, other] = max(row[other], 0) ** 3
-    affinities += affinities.T
-    degrees = affinities.sum(1)
-    return np.asarray(affinities / np.sqrt(np.outer(degrees, degrees)))
+from simclr.evaluation.label_spreading import spread_labels
+from simclr.evaluation.neighbours import neighbour_graph
 
 
 def arcs() -> tuple[Tensor, Tensor]:
@@ -31,36 +16,20 @@ def arcs() -> tuple[Tensor, Tensor]:
     return torch.stack([angles.cos(), angles.sin()], dim=1), (degrees > 90).long()
 
 
-@pytest.mark.parametrize("rows", [1, 7, 1000])
-def test_the_graph_is_as_defined_however_large_its_blocks(
-    rows: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(label_spreading, "BLOCK_ROWS", rows)
-    features = 1 + torch.randn(40, 6, generator=torch.Generator().manual_seed(0))
-    graph = neighbour_graph(features, k=5)
-    assert graph.nnz <= 2 * 40 * 5
-    np.testing.assert_allclose(graph.toarray(), dense_graph(features, k=5), atol=1e-6)
-
-
-def test_more_neighbours_than_there_are_means_all() -> None:
-    features = 1 + torch.rand(6, 3, generator=torch.Generator().manual_seed(0))
-    graph = neighbour_graph(features, k=50).toarray()
-    np.testing.assert_allclose(graph, dense_graph(features, k=5), atol=1e-6)
-
-
 @pytest.mark.parametrize("alpha", [0.5, 0.99])
 def test_labels_settle_where_the_iteration_of_zhou_leads(alpha: float) -> None:
     features = 1 + torch.randn(40, 6, generator=torch.Generator().manual_seed(1))
     given = np.zeros((40, 3))
     given[[4, 9, 20, 33], [0, 1, 2, 1]] = 1
-    dense = dense_graph(features, k=5)
+    graph = neighbour_graph(features, k=5)
+    dense = graph.toarray()
     settled = given
     for _ in range(3000):
         settled = alpha * dense @ settled + (1 - alpha) * given
     shares = settled / settled.sum(0)
     shares /= shares.sum(1, keepdims=True)
     found = spread_labels(
-        neighbour_graph(features, k=5),
+        graph,
         torch.tensor([4, 9, 20, 33]),
         torch.tensor([0, 1, 2, 1]),
         3,

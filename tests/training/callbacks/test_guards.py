@@ -17,6 +17,7 @@ from simclr.data.synthetic import draw_digits
 from simclr.methods.simclr import SimCLR
 from simclr.models.encoders import build_encoder
 from simclr.models.heads import build_head
+from simclr.training.callbacks import starved
 from simclr.training.callbacks.checkpoints import Checkpoints
 from simclr.training.callbacks.collapse import CollapseWarning
 from simclr.training.trainer import build_trainer
@@ -101,3 +102,38 @@ def test_a_training_that_diverges_says_where_and_from_where_to_go_on(tmp_path: P
     saved = torch.load(tmp_path / "made" / "checkpoints" / "last.ckpt", weights_only=True)
     assert all(bool(tensor.isfinite().all()) for tensor in saved["state_dict"].values())
     assert not (tmp_path / "made" / "results.json").exists()
+
+
+class Pace:
+    """A clock on which each step takes so many seconds, one after the other."""
+
+    def __init__(self, seconds: list[int]) -> None:
+        self.times = iter([time for step in seconds for time in (0, step)])
+
+    def __call__(self) -> float:
+        return next(self.times)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "said"),
+    [
+        ([1] * 4 + [4] * 4, ["4 times as long"]),
+        ([1] * 4 + [2] * 4, []),
+        ([1, 1, 1, 40] * 2, []),  # single slow steps
+        ([8] * 4 + [1] * 4, []),
+    ],
+)
+def test_a_starved_training_is_said_to_be(
+    seconds: list[int],
+    said: list[str],
+    images: Tensor,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    monkeypatch.setattr(starved, "STEPS", 4)
+    monkeypatch.setattr(starved, "perf_counter", Pace(seconds))
+    fit(model(), images, starved.Starved(), Checkpoints(tmp_path, 30, {"config": {}}))
+    found = [record.getMessage() for record in caplog.records if record.name == starved.__name__]
+    assert len(found) == len(said)
+    assert all(words in message for words, message in zip(said, found, strict=True))
