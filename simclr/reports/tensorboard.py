@@ -161,7 +161,7 @@ def _column(metric: str) -> str:
         if metric.endswith(f"{part}_accuracy"):
             method = metric.removesuffix(f"{part}_accuracy").strip("_")
             return ", ".join(["Accuracy", part, *([method] if method else [])])
-    return f"{metric[0].upper()}{metric[1:]}"
+    return metric.capitalize().replace("_", " ")
 
 
 @contextmanager

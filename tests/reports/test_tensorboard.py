@@ -99,6 +99,7 @@ def test_hparams_hold_what_was_set_and_the_final_metrics(main: EventAccumulator)
     for method in ("", ", finetune", ", supervised", ", random_encoder"):
         assert 0 <= settings[f"Accuracy, test{method}"].number_value <= 1
     assert min(settings) == "Accuracy, test"
+    assert {"Pretrain seconds", "Finetune test ece"} <= set(settings)
     assert max(name for name in settings if name[0].isupper()) < min(
         name for name in settings if name[0].islower()
     )
