@@ -13,9 +13,12 @@ from pathlib import Path
 from typing import Any
 
 import ablation
+import busy
 import choosing
+import folder
 import kinds
 import labels
+import neighbours
 import nt_xent
 import photos
 import startup
@@ -65,7 +68,10 @@ def _row(fields: dict[str, str]) -> Row:
 TABLES: dict[str, Callable[[Any], str]] = {
     "throughput": throughput.compared_table,
     "scaling": throughput.scaling_table,
+    "busy": busy.table,
     "startup": startup.table,
+    "neighbours": neighbours.table,
+    "folder": folder.table,
     "nt_xent": nt_xent.table,
     "labels": labels.table,
     "photos": photos.table,

@@ -7,7 +7,7 @@ import json
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -86,7 +86,9 @@ class Loop:
         self.process.communicate()
 
 
-def take_turns(commands: dict[str, Sequence[str]], repeats: int) -> dict[str, list[dict[str, Any]]]:
+def take_turns(
+    commands: Mapping[str, Sequence[str]], repeats: int
+) -> dict[str, list[dict[str, Any]]]:
     """`repeats` turns of each loop, one after the other, after one turn each for warm-up."""
     loops = {name: Loop(command) for name, command in commands.items()}
     try:
