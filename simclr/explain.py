@@ -4,6 +4,7 @@ import re
 from dataclasses import asdict
 from difflib import get_close_matches
 from pathlib import Path
+from traceback import extract_tb
 
 from hydra.errors import HydraException, MissingConfigException
 from omegaconf.errors import OmegaConfBaseException
@@ -19,8 +20,15 @@ def explain(error: Exception) -> str:
         return "\n".join([*_without_advice(f"{error}\n{error.__cause__ or ''}"), *_nearest(error)])
     if isinstance(error, OSError):  # by Hydra, which makes the folder
         return f"output_dir: cannot be created or written: {error}"
+    if isinstance(error, ValueError) and _raised_by(error, "omegaconf"):  # no number in a list
+        return f"A list is set as a whole, as in 'methods=[linear_eval,pixels]': {error}"
     cause = error.__cause__
     return f"{error}\n{cause}" if isinstance(cause, OmegaConfBaseException) else str(error)
+
+
+def _raised_by(error: Exception, package: str) -> bool:
+    """Whether the code that raised it is that package's own."""
+    return package in Path(extract_tb(error.__traceback__)[-1].filename).parts
 
 
 def _without_advice(message: str) -> list[str]:

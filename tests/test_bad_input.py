@@ -33,6 +33,7 @@ CONFIGURATION = {
     "loss.temperature=[": ["no viable alternative at input '['"],
     "output_dir=???": ["Missing mandatory value: output_dir"],
     "seed=${oc.env:NOT_THERE}": ["Environment variable 'NOT_THERE' not found"],
+    "methods.pixels=1": ["A list is set as a whole, as in 'methods=[", "'pixels'"],
     # types
     "seed=one": ["seed=one", "Value 'one' of type 'str' could not be converted to Integer"],
     "seed=0.5": ["seed=0.5", "could not be converted to Integer"],

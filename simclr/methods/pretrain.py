@@ -184,7 +184,8 @@ def _train(
     view = torch.Size([splits.shape[0], *side])
     seconds = expected_seconds(trainer, encoder, view, steps * views_per_step)
     job.progress.say(
-        f"{stage.name}: {len(splits.unlabelled)} images, {stage.max_epochs} epochs, {steps} steps, "
+        f"{stage.name}: {len(splits.unlabelled)} images, "
+        f"{stage.max_epochs} epoch{'s' * (stage.max_epochs > 1)}, {steps} steps, "
         f"{in_words(seconds, config.encoder.name)}"
     )
     with job.progress.stage(f"{stage.name}, seed {config.seed}", views_per_step):

@@ -2,7 +2,7 @@
 
 import logging
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -133,9 +133,8 @@ def add_result(config: Config, folder: Path, metrics: Mapping[str, float], text:
     """List a finished run in HPARAMS and TEXT, if TensorBoard is its logger.
 
     HPARAMS has what was set and the final metrics. It shows metrics of curves only, and last; so
-    they are written as it expects settings, with a capital letter that puts them first. It makes
-    its columns from all runs only as long as none of them declares what it expects, as
-    `SummaryWriter.add_hparams` would.
+    they are written as it expects settings. It makes its columns from all runs only as long as
+    none of them declares what it expects, as `SummaryWriter.add_hparams` would.
 
     Args:
         config: of the run.
@@ -147,7 +146,7 @@ def add_result(config: Config, folder: Path, metrics: Mapping[str, float], text:
 
     with _writer(config, folder) as writer:
         if writer:
-            final = {_column(name): value for name, value in metrics.items()}
+            final = {_column(name, metrics): value for name, value in metrics.items()}
             _, *session = hparams(final | settings(config), {})
             for summary in session:
                 writer._get_file_writer().add_summary(summary)
@@ -155,13 +154,17 @@ def add_result(config: Config, folder: Path, metrics: Mapping[str, float], text:
             writer.add_text("result", text or markdown(["metric", "value"], lines))
 
 
-def _column(metric: str) -> str:
-    """The metric's name in HPARAMS, which sorts columns: accuracies first, then other metrics."""
+def _column(metric: str, metrics: Iterable[str]) -> str:
+    """The metric's name in HPARAMS, which sorts columns by name and shows the first five.
+
+    So the accuracies of the first method come before the settings of a sweep, all else after them.
+    """
     for part in ("test", "val"):
-        if metric.endswith(f"{part}_accuracy"):
-            method = metric.removesuffix(f"{part}_accuracy").strip("_")
+        accuracy = f"{part}_accuracy"
+        if metric == next((name for name in metrics if name.endswith(accuracy)), None):
+            method = metric.removesuffix(accuracy).strip("_")
             return ", ".join(["Accuracy", part, *([method] if method else [])])
-    return f"{metric[0].upper()}{metric[1:]}"
+    return f"\N{RIGHTWARDS ARROW} {metric.replace('_', ' ')}"
 
 
 @contextmanager

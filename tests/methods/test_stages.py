@@ -31,3 +31,10 @@ def test_a_second_stage_that_does_harm_is_undone(
     kept = load_file(folder / "encoder.safetensors")
     assert all(before[name].equal(kept[name]) for name in before)
     assert "the encoder before it is kept" in capsys.readouterr().out
+
+
+def test_a_stage_says_its_length(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    do(tmp_path / "run", "task=pretrain", "trainer.max_epochs=2", "clustering.max_epochs=1")
+    said = capsys.readouterr().out
+    assert " images, 2 epochs, " in said
+    assert " images, 1 epoch, " in said
