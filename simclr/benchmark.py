@@ -16,8 +16,9 @@ from simclr.errors import SimclrError
 from simclr.launch.ranks import is_first, rank, world_size
 from simclr.methods import METHODS
 from simclr.methods.base import Features, Job, new_encoder
-from simclr.methods.pretrain import Pretrained, count_views, pretrain
+from simclr.methods.pretrain import Pretrained, pretrain
 from simclr.methods.scoring import SHOWN_IMAGES, classifier_drawings, save_classified
+from simclr.methods.stages import count_views
 from simclr.methods.work import views_of_method
 from simclr.models.weights import load_classifier, load_encoder
 from simclr.reports.mosaic import neighbours, one_per_class

@@ -81,9 +81,10 @@ class Splits:
                 [f"{len(self.unlabelled)} images for pretraining, none with labels", *self.remarks]
             )
         counts = torch.bincount(self.train.labels, minlength=len(self.classes))
+        sizes = " to ".join(str(size) for size in sorted({int(counts.min()), int(counts.max())}))
         labelled = (
             f"{len(self.unlabelled)} images for pretraining, {len(self.train.labels)} of them with "
-            f"labels: {len(self.classes)} classes of {counts.min()} to {counts.max()} images; "
+            f"labels: {len(self.classes)} classes of {sizes} images; "
             f"{len(self.val.labels) if self.val else 0} for validation, "
             f"{len(self.test.labels) if self.test else 0} for the test"
         )

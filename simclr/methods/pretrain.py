@@ -2,7 +2,6 @@
 
 import logging
 from collections.abc import Sequence
-from copy import deepcopy
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -10,13 +9,11 @@ from typing import Any
 import lightning as L
 import torch
 
-from simclr.config.augment import AugmentConfig, milder
-from simclr.config.schema import ClusteringConfig, Config
 from simclr.data.datamodule import ContrastiveDataModule
 from simclr.data.images import LabelledImages
 from simclr.data.splits import Splits
 from simclr.evaluation.probe import fitted_accuracy, penalty
-from simclr.launch.ranks import is_first, world_size
+from simclr.launch.ranks import is_first
 from simclr.methods.base import (
     Features,
     Job,
@@ -25,12 +22,14 @@ from simclr.methods.base import (
     labels_of,
     logged,
 )
+from simclr.methods.before_clustering import BEFORE_CLUSTERING, better, save_before_clustering
 from simclr.methods.clustering import Clustering
 from simclr.methods.simclr import SimCLR
+from simclr.methods.stages import Stage, count_views, stages
 from simclr.models.batch_norm import measure_batch_norm
 from simclr.models.encoders import Encoder
 from simclr.models.heads import build_head
-from simclr.models.weights import load_encoder, save_encoder
+from simclr.models.weights import save_encoder
 from simclr.pipes import folded
 from simclr.reports.results import Probed, Result, Timing
 from simclr.training.callbacks.checkpoints import read_checkpoint
@@ -44,7 +43,6 @@ from simclr.training.callbacks.own_folder import OwnFolder
 from simclr.training.callbacks.pictures import Pictures
 from simclr.training.callbacks.starved import Starved
 from simclr.training.callbacks.stopping import StopSignals
-from simclr.training.optim import scaled_lr
 from simclr.training.pace import expected_seconds, in_words
 from simclr.training.resume import is_of_clustering, starting_point
 from simclr.training.trainer import build_logger, build_trainer, decisions
@@ -53,8 +51,6 @@ from simclr.views import Views, build_views
 logger = logging.getLogger(__name__)
 
 PICTURED = 500  # images that pictures of a pretraining choose from
-BEFORE_CLUSTERING = "before_clustering.safetensors"  # beside the checkpoints
-JUDGING_DRAWS = 5  # label draws that judge the second stage
 
 
 @dataclass(frozen=True)
@@ -68,48 +64,6 @@ class Pretrained:
     features: Features
     result: Result
     history: Sequence[Probed]
-
-
-@dataclass(frozen=True)
-class Stage:
-    """One training of the encoder, with its own optimiser and schedule.
-
-    `clustering` is None in the first stage, which is plain SimCLR.
-    """
-
-    name: str
-    max_epochs: int
-    batch_size: int
-    lr: float
-    augment: AugmentConfig
-    clustering: ClusteringConfig | None = None
-
-    def steps(self, images: int) -> int:
-        """Steps on so many images."""
-        return self.max_epochs * (images // self.batch_size)
-
-
-def stages(config: Config, images: int) -> list[Stage]:
-    """The stages of a pretraining on so many images, in order; none if the first has no epochs."""
-    batch = config.data.batch_size
-    lr = scaled_lr(config.optimizer, batch)
-    epochs = _epochs(config.trainer.max_epochs, config.trainer.steps, images, batch)
-    if not epochs:
-        return []
-    first = Stage("pretraining", epochs, batch, lr, config.augment)
-    second = config.clustering
-    processes = world_size(config.trainer.devices, config.trainer.num_nodes)
-    batch = min(second.batch_size, images // processes * processes)
-    epochs = _epochs(second.max_epochs, second.steps, images, batch)
-    if not epochs:
-        return [first]
-    mild = milder(config.augment, second.augment_strength)
-    return [first, Stage("clustering", epochs, batch, second.lr, mild, second)]
-
-
-def _epochs(chosen: int | None, steps: int, images: int, batch: int) -> int:
-    """The chosen number of epochs, or else the least number that makes `steps` steps."""
-    return -(-steps // max(1, images // batch)) if chosen is None else chosen
 
 
 def pretrain(job: Job) -> Pretrained:
@@ -133,7 +87,7 @@ def pretrain(job: Job) -> Pretrained:
     metrics: dict[str, float] = {}
     for stage in todo:
         if stage.clustering and start is None:
-            _save_before_clustering(job, encoder)
+            save_before_clustering(job, encoder)
             beside = job.folder / "checkpoints"
         metrics = _train(job, stage, encoder, clock, probe, start, over)
         over += stage.steps(len(splits.unlabelled))
@@ -143,7 +97,7 @@ def pretrain(job: Job) -> Pretrained:
         measure_batch_norm(encoder, splits.unlabelled)
     features = Features(encoder, job)
     if todo and todo[-1].clustering:
-        features = _better(watched, beside / BEFORE_CLUSTERING, features)
+        features = better(watched, beside / BEFORE_CLUSTERING, features)
     encoder = features.encoder
     if is_first():
         save_encoder(job.folder / "encoder.safetensors", encoder, config.encoder, splits.shape[0])
@@ -156,61 +110,6 @@ def pretrain(job: Job) -> Pretrained:
     drawn = labels_of(watched, labels.seed, chosen)
     result = Result("pretrain", config.seed, metrics, drawn, 0, timing)
     return Pretrained(encoder.eval(), features, result, probe[0].history if probe else [])
-
-
-def count_views(config: Config, images: int) -> int:
-    """Views that pass the encoder in a pretraining on `images` images."""
-    return sum(2 * stage.batch_size * stage.steps(images) for stage in stages(config, images))
-
-
-def _save_before_clustering(job: Job, encoder: Encoder) -> None:
-    """Save the encoder of the first stage, if validation images can judge the second stage."""
-    if is_first() and job.splits.val is not None:
-        before = deepcopy(encoder)
-        measure_batch_norm(before, job.splits.unlabelled)
-        path = job.folder / "checkpoints" / BEFORE_CLUSTERING
-        path.parent.mkdir(exist_ok=True)
-        save_encoder(path, before, job.config.encoder, job.splits.shape[0])
-
-
-def _better(job: Job, path: Path, after: Features) -> Features:
-    """The features after the second stage, or those before it if their linear probe was better.
-
-    Both are judged on the validation images, by the mean accuracy over `JUDGING_DRAWS` label draws.
-    Without validation images, the encoder after the second stage is kept.
-
-    Args:
-        job: the job.
-        path: file of the encoder before the second stage.
-        after: features of the encoder after it.
-    """
-    no_labels = not len(job.splits.draw(job.config.labels.per_class, job.config.labels.seed))
-    if job.splits.val is None or no_labels or not path.exists():
-        return after
-    before = Features(load_encoder(path), job)
-    was, now = _probe_accuracy(job, before), _probe_accuracy(job, after)
-    if now >= was:
-        return after
-    job.progress.say(
-        folded(
-            "The second stage lowered the validation accuracy of the linear probe from "
-            f"{was:.2%} to {now:.2%}: the encoder before it is kept. "
-            "clustering.max_epochs=0 leaves the stage out."
-        )
-    )
-    return before
-
-
-def _probe_accuracy(job: Job, features: Features) -> float:
-    """Mean validation accuracy of linear classifiers on the first label draws."""
-    labels = replace(job.config.labels, draws=JUDGING_DRAWS)
-    assert features.val is not None
-    accuracies = []
-    for draw in job.splits.draws(labels):
-        train = features.train(job.splits.draw(labels.per_class, draw))
-        l2 = penalty(job.config.probe.l2, len(train.labels))
-        accuracies.append(fitted_accuracy(features.norm, train, features.val, l2))
-    return sum(accuracies) / len(accuracies)
 
 
 def _train(

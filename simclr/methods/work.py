@@ -7,7 +7,7 @@ from simclr.launch.ranks import world_size
 from simclr.methods import METHODS
 from simclr.methods.base import settings_of
 from simclr.methods.finetune import FOLDS
-from simclr.methods.pretrain import count_views
+from simclr.methods.stages import count_views
 
 
 def views_of_job(config: Config, splits: Splits) -> int:

@@ -6,7 +6,7 @@ import pytest
 from command_line import configured, do
 from safetensors.torch import load_file
 
-from simclr.methods.pretrain import stages
+from simclr.methods.stages import stages
 
 
 @pytest.mark.parametrize(

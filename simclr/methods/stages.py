@@ -1,0 +1,55 @@
+"""The stages of a pretraining: their lengths, batches, learning rates and views."""
+
+from dataclasses import dataclass
+
+from simclr.config.augment import AugmentConfig, milder
+from simclr.config.schema import ClusteringConfig, Config
+from simclr.launch.ranks import world_size
+from simclr.training.optim import scaled_lr
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One training of the encoder, with its own optimiser and schedule.
+
+    `clustering` is None in the first stage, which is plain SimCLR.
+    """
+
+    name: str
+    max_epochs: int
+    batch_size: int
+    lr: float
+    augment: AugmentConfig
+    clustering: ClusteringConfig | None = None
+
+    def steps(self, images: int) -> int:
+        """Steps on so many images."""
+        return self.max_epochs * (images // self.batch_size)
+
+
+def stages(config: Config, images: int) -> list[Stage]:
+    """The stages of a pretraining on so many images, in order; none if the first has no epochs."""
+    batch = config.data.batch_size
+    lr = scaled_lr(config.optimizer, batch)
+    epochs = _epochs(config.trainer.max_epochs, config.trainer.steps, images, batch)
+    if not epochs:
+        return []
+    first = Stage("pretraining", epochs, batch, lr, config.augment)
+    second = config.clustering
+    processes = world_size(config.trainer.devices, config.trainer.num_nodes)
+    batch = min(second.batch_size, images // processes * processes)
+    epochs = _epochs(second.max_epochs, second.steps, images, batch)
+    if not epochs:
+        return [first]
+    mild = milder(config.augment, second.augment_strength)
+    return [first, Stage("clustering", epochs, batch, second.lr, mild, second)]
+
+
+def _epochs(chosen: int | None, steps: int, images: int, batch: int) -> int:
+    """The chosen number of epochs, or else the least number that makes `steps` steps."""
+    return -(-steps // max(1, images // batch)) if chosen is None else chosen
+
+
+def count_views(config: Config, images: int) -> int:
+    """Views that pass the encoder in a pretraining on `images` images."""
+    return sum(2 * stage.batch_size * stage.steps(images) for stage in stages(config, images))
