@@ -1,5 +1,8 @@
 """The parts of `train.py --help` that the code knows: tasks with their meaning, and common keys."""
 
+import shutil
+import textwrap
+
 from omegaconf import OmegaConf
 
 from simclr.config.keys import keys_of
@@ -39,5 +42,15 @@ def _meanings() -> dict[str, str]:
 
 
 def _lines(meanings: dict[str, str]) -> str:
-    width = max(map(len, meanings))
-    return "\n".join(f"  {name:<{width}}  {meaning}" for name, meaning in meanings.items())
+    """A name and its meaning on each line; a long one goes on below its beginning."""
+    width, columns = max(map(len, meanings)), shutil.get_terminal_size().columns
+    indent = " " * (width + 4)
+    return "\n".join(
+        textwrap.fill(
+            f"  {name:<{width}}  {meaning}",
+            max(columns, width + 40),
+            subsequent_indent=indent,
+            break_on_hyphens=False,
+        )
+        for name, meaning in meanings.items()
+    )

@@ -2,8 +2,10 @@
 
 import io
 import os
+import shutil
 import signal
 import sys
+import textwrap
 from collections.abc import Callable
 
 
@@ -12,6 +14,22 @@ def escape_what_cannot_be_written() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
+
+
+def folded(text: str) -> str:
+    """The text with line breaks between words, where a terminal would break within one.
+
+    Rows of tables stay whole, and so does all that is not written to a terminal.
+    """
+    if not sys.stdout.isatty():
+        return text
+    width = shutil.get_terminal_size().columns
+    return "\n".join(
+        line
+        if line.startswith("|")
+        else "\n".join(textwrap.wrap(line, width, break_long_words=False, break_on_hyphens=False))
+        for line in text.split("\n")
+    )
 
 
 def while_read(command: Callable[[], int]) -> int:

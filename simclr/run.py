@@ -25,6 +25,7 @@ from simclr.methods.choose_labels import advice, choose_labels
 from simclr.methods.pretrain import pretrain
 from simclr.methods.scoring import classifier_drawings, save_classified
 from simclr.methods.work import views_of_job
+from simclr.pipes import folded
 from simclr.reports.results import Result, read_result, write_result
 from simclr.reports.show import harmless, show
 from simclr.reports.tensorboard import add_result, warn_of_writers
@@ -67,7 +68,7 @@ def _run(folder: Path, config: Config, kept: bool) -> Result:
     splits = load_splits(config.data)
     _check_labels(config, splits)
     progress = Progress(views_of_job(config, splits))
-    progress.say(splits.summary)
+    progress.say(folded(splits.summary))
     config = with_threads(config, folder, progress.say)
     if config.logger == "tensorboard":
         progress.say(f"Watch: {WATCH} {shlex.quote(str(folder))}")
@@ -95,7 +96,7 @@ def _run(folder: Path, config: Config, kept: bool) -> Result:
     finally:
         progress.close()
     metrics = "\n".join(f"{name}: {value:.4f}" for name, value in result.metrics.items())
-    progress.say(f"\n{outcome.text}" if outcome.text else metrics)
+    progress.say(folded(f"\n{outcome.text}") if outcome.text else metrics)
     if kept:
         progress.say(f"Results: {folder}")
     return result

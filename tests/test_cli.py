@@ -57,6 +57,11 @@ def test_help_names_tasks_groups_and_keys_without_importing_torch(tmp_path: Path
         line for line in ended.out.splitlines() if not line.startswith("task:")
     ]  # by Hydra
     assert max(map(len, own_lines)) <= 100
+    narrow = wait(start("--help", folder=tmp_path, COLUMNS="60"))
+    folded = narrow.out.splitlines()
+    (first,) = (at for at, line in enumerate(folded) if line.lstrip().startswith("random_encoder "))
+    assert max(map(len, folded[first : first + 2])) <= 60
+    assert folded[first + 1].startswith(" " * len("  random_encoder  "))
     assert "hydra" in imported(ended)
     assert not HEAVY & imported(ended)
 

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from simclr.pipes import folded
+
 ROOT = Path(__file__).parent.parent
 
 COMMAND = """
@@ -35,6 +37,19 @@ def test_what_a_terminal_cannot_write_is_shown_as_its_code(stream: str) -> None:
     )
     assert done.returncode == 0, done.stderr
     assert getattr(done, stream) == b"caf\\xe9\n"
+
+
+def test_a_terminal_breaks_no_word(monkeypatch: pytest.MonkeyPatch) -> None:
+    prose = "11000 images, of them 1115 labelled, well-drawn; " + 12 * "w"
+    row = "| linear_eval | 98.99% |"
+    text = f"{prose}\n\n{row}"
+    monkeypatch.setenv("COLUMNS", "16")
+    assert folded(text) == text, "for a file"
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    lines = folded(text).split("\n")
+    assert lines == [
+        *("11000 images, of", "them 1115", "labelled,", "well-drawn;", 12 * "w", "", row),
+    ]
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no full device")

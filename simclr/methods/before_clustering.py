@@ -10,6 +10,7 @@ from simclr.methods.base import Features, Job
 from simclr.models.batch_norm import measure_batch_norm
 from simclr.models.encoders import Encoder
 from simclr.models.weights import load_encoder, save_encoder
+from simclr.pipes import folded
 
 BEFORE_CLUSTERING = "before_clustering.safetensors"  # beside the checkpoints
 JUDGING_DRAWS = 5  # label draws that judge the second stage
@@ -44,9 +45,11 @@ def better(job: Job, path: Path, after: Features) -> Features:
     if now >= was:
         return after
     job.progress.say(
-        "The second stage lowered the validation accuracy of the linear probe from "
-        f"{was:.2%} to {now:.2%}: the encoder before it is kept. "
-        "clustering.max_epochs=0 leaves the stage out."
+        folded(
+            "The second stage lowered the validation accuracy of the linear probe from "
+            f"{was:.2%} to {now:.2%}: the encoder before it is kept. "
+            "clustering.max_epochs=0 leaves the stage out."
+        )
     )
     return before
 

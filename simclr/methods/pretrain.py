@@ -30,6 +30,7 @@ from simclr.models.batch_norm import measure_batch_norm
 from simclr.models.encoders import Encoder
 from simclr.models.heads import build_head
 from simclr.models.weights import save_encoder
+from simclr.pipes import folded
 from simclr.reports.results import Probed, Result, Timing
 from simclr.training.callbacks.checkpoints import read_checkpoint
 from simclr.training.callbacks.clock import Clock
@@ -183,11 +184,12 @@ def _train(
     side = [round(pixels * stage.augment.size) for pixels in splits.shape[1:]]
     view = torch.Size([splits.shape[0], *side])
     seconds = expected_seconds(trainer, encoder, view, steps * views_per_step)
-    job.progress.say(
+    length = (
         f"{stage.name}: {len(splits.unlabelled)} images, "
         f"{stage.max_epochs} epoch{'s' * (stage.max_epochs > 1)}, {steps} steps, "
         f"{in_words(seconds, config.encoder.name)}"
     )
+    job.progress.say(folded(length))
     with job.progress.stage(f"{stage.name}, seed {config.seed}", views_per_step):
         trainer.fit(module, data, ckpt_path=start, weights_only=True)
     return logged(trainer)
