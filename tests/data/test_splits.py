@@ -131,6 +131,8 @@ def test_the_summary_counts_every_part(numbered: Path) -> None:
     summary = load_splits(config(numbered)).summary
     assert f"{TRAIN - 15} images for pretraining, {TRAIN - 15} of them with labels" in summary
     assert f"15 for validation, {TEST} for the test" in summary
+    assert "4 classes of 8 to 13 images" in summary
+    assert "4 classes of 15 images" in load_splits(config(numbered, val_images=0)).summary
 
 
 def save(path: Path, value: int) -> None:
