@@ -153,5 +153,6 @@ def decisions(trainer: L.Trainer) -> str:
     """One line with the devices, threads and precision that `auto` chose."""
     device = trainer.strategy.root_device
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else "CPU"
-    threads = f", {torch.get_num_threads()} threads" if device.type == "cpu" else ""
+    count = torch.get_num_threads()
+    threads = f", {count} thread{'s' * (count > 1)}" if device.type == "cpu" else ""
     return f"{trainer.world_size} x {name}{threads}, precision {trainer.precision}"

@@ -80,7 +80,7 @@ def test_joblib_divides_the_threads_and_goes_on_after_a_job_that_fails(started: 
     assert over.status == 1
     assert is_complete(folder / "1")
     assert_one_failed(over, folder / "0")
-    assert f"1 x CPU, {max(1, CPUS // 2)} threads" in over.out
+    assert f"1 x CPU, {max(1, CPUS // 2)} thread" in over.out
 
 
 def assert_one_failed(over: Ended, folder: Path) -> None:
@@ -97,7 +97,7 @@ def test_submitit_gives_a_job_its_threads(started: Started) -> None:
     assert over.status == 0, over.err
     assert is_complete(folder / "0")
     (log,) = folder.glob(".submitit/*/*.out")
-    assert f"1 x CPU, {min(2, CPUS)} threads" in log.read_text()
+    assert f"1 x CPU, {min(2, CPUS)} thread" in log.read_text()
 
 
 def test_a_sweep_is_not_started_again_by_lightning(tmp_path: Path) -> None:

@@ -62,8 +62,8 @@ def test_histograms_hold_every_similarity(main: EventAccumulator, name: str, pai
 
 def test_pictures(main: EventAccumulator) -> None:
     images = {tag: [event.step for event in main.Images(tag)] for tag in main.Tags()["images"]}
-    assert images.pop("pictures/views") == [0]
-    assert images.pop("pictures/nearest_neighbours") == [0, 7]
+    assert images.pop("samples/views") == [0]
+    assert images.pop("samples/nearest_neighbours") == [0, 7]
     names = (
         *("accuracy", "views", "neighbours", "confusion", "reliability"),
         *("mistakes", "embedding", "pretraining"),

@@ -95,7 +95,11 @@ def test_a_local_trainer_is_exact_and_alone(asked: str) -> None:
     assert trainer.max_epochs == 1
 
 
-def test_decisions_are_said_in_a_line() -> None:
+@pytest.mark.parametrize(("count", "said"), [(1, "1 thread"), (2, "2 threads")])
+def test_decisions_are_said_in_a_line(count: int, said: str) -> None:
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
     line = decisions(build_trainer(CPU, max_epochs=1, callbacks=[]))
-    assert line.startswith(f"1 x CPU, {torch.get_num_threads()} threads, precision ")
+    torch.set_num_threads(before)
+    assert line.startswith(f"1 x CPU, {said}, precision ")
     assert "\n" not in line

@@ -52,7 +52,7 @@ class Pictures(L.Callback):
                 generator = torch.Generator().manual_seed(0)
                 pairs = [view for _ in range(4) for view in self.views.pair(some, generator)]
                 picture = mosaic(torch.stack([some / 255, *pairs], dim=1))
-                writer.add_image("pictures/views", picture, shown_step(trainer))
+                writer.add_image("samples/views", picture, shown_step(trainer))
                 self._add_neighbours(writer, shown_step(trainer))
 
     @watching
@@ -71,5 +71,5 @@ class Pictures(L.Callback):
         images, labels = self.images.images, self.images.labels
         features = extract_features(self.encoder, images).cpu()
         picture = mosaic(*neighbours(images, labels, features, one_per_class(labels)))
-        writer.add_image("pictures/nearest_neighbours", picture, step)
+        writer.add_image("samples/nearest_neighbours", picture, step)
         return features
