@@ -6,8 +6,8 @@ from simclr.reports.results import Row, by_method
 from simclr.reports.tables import summarise
 
 ADVICE = (
-    "Try, in this order: experiment=photos or experiment=symbols, longer pretraining "
-    "(trainer.steps=5000), more unlabelled images."
+    "Try, in this order: the settings for another kind of image (experiment=photos, symbols or "
+    "objects), longer pretraining (trainer.steps=5000), more unlabelled images."
 )
 
 
