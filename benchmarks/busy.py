@@ -73,7 +73,8 @@ def table(rows: Sequence[dict[str, Any]]) -> str:
     def cells(row: dict[str, Any]) -> list[str]:
         speed, ratio = row["views_per_second"], row["of_one_thread"]
         low, high = speed["iqr"]
-        beside = f"beside {row['others']} busy programs" if row["others"] else "alone"
+        many = "s" * (row["others"] > 1)
+        beside = f"beside {row['others']} busy program{many}" if row["others"] else "alone"
         return [
             beside + (f", OMP_NUM_THREADS={row['threads_given']}" if row["threads_given"] else ""),
             "/".join(str(threads) for threads in sorted(set(row["threads"]))),

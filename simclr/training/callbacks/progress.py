@@ -19,6 +19,7 @@ SHOWN = {  # metric: how it is named and written; a narrow terminal cuts the las
     "loss": "loss {:.3f}",
     "contrastive_accuracy": "contrastive {:.1%}",
 }
+UNTIMED = "{desc} {elapsed}{postfix}"
 WIDE = 100  # columns, from which there is place for a bar and the speed
 
 
@@ -45,7 +46,7 @@ class Progress(L.Callback):
             + " |{bar:8}| {remaining} left, {rate_fmt}{postfix}" * wide
             + ", {remaining} left{postfix}" * (not wide)
             if total
-            else "{desc} {elapsed}{postfix}",
+            else UNTIMED,
             unit="img",
             unit_scale=True,
             dynamic_ncols=True,
@@ -64,6 +65,8 @@ class Progress(L.Callback):
         begun = time.monotonic()
         self._stage, self._images_per_step, self._metrics = name, images_per_step, {}
         self._started = 0.0
+        if self._done >= self.total:  # what is left trains nothing
+            self.bar.bar_format = UNTIMED
         self.bar.set_postfix_str("", refresh=False)
         self.bar.set_description_str(name)
         yield

@@ -119,6 +119,21 @@ def test_at_80_columns_the_probe_is_seen(monkeypatch: pytest.MonkeyPatch) -> Non
     assert not lines[-1].strip()
 
 
+def test_what_comes_after_all_training_has_no_time_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    terminal = Terminal()
+    monkeypatch.setattr(sys, "stderr", terminal)
+    progress = Progress(total=20)
+    with progress.stage("finetune", 20):
+        step(progress, 1)
+    with progress.stage("figures"):
+        progress.bar.refresh()
+    progress.close()
+    _, figures = terminal.getvalue().split("figures", 1)
+    assert "00:00" in figures
+    assert "left" not in figures
+    assert "%" not in figures
+
+
 @pytest.mark.parametrize("variable", ["RANK", "LOCAL_RANK"])
 def test_other_ranks_are_silent(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], variable: str
