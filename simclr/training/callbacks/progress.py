@@ -49,6 +49,7 @@ class Progress(L.Callback):
             else UNTIMED,
             unit="img",
             unit_scale=True,
+            smoothing=0,  # the mean speed: methods differ, and the last one says nothing of the next
             dynamic_ncols=True,
             disable=not (self.interactive and self.first),
             mininterval=0.5,
@@ -56,7 +57,8 @@ class Progress(L.Callback):
         )
         self._stage, self._images_per_step = "", 0
         self._metrics: dict[str, str] = {}
-        self._done = self._done_before = 0
+        self._done = self._skipped = 0
+        self._seconds = 0.0  # of trainings that are over
         self._started = self._spoke = time.monotonic()
 
     @contextmanager
@@ -64,7 +66,6 @@ class Progress(L.Callback):
         """Name a stage, and say how many images one of its training steps takes."""
         begun = time.monotonic()
         self._stage, self._images_per_step, self._metrics = name, images_per_step, {}
-        self._started = 0.0
         if self._done >= self.total:  # what is left trains nothing
             self.bar.bar_format = UNTIMED
         self.bar.set_postfix_str("", refresh=False)
@@ -76,6 +77,7 @@ class Progress(L.Callback):
     def skip(self, images: int) -> None:
         """Count images that an earlier run has put through the encoder; they take no time."""
         self._done += images
+        self._skipped += images
         if not self.bar.disable:
             self.bar.initial += images
             self.bar.n += images
@@ -84,8 +86,7 @@ class Progress(L.Callback):
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Measure the speed from here on; the time before a training says nothing about it."""
         self.skip(trainer.global_step * self._images_per_step)  # 0 unless it was resumed
-        if not self._started:
-            self._started, self._done_before = time.monotonic(), self._done
+        self._started = time.monotonic()
 
     def on_train_batch_end(self, trainer: L.Trainer, pl_module: L.LightningModule, *_: Any) -> None:
         """Metrics are fetched from the device only where they are about to be shown."""
@@ -96,13 +97,14 @@ class Progress(L.Callback):
         if not self.interactive and self.first and now - self._spoke > self.seconds:
             self._read(trainer)
             begin = self._stage
-            if (done := self._done - self._done_before) and self.total > self._done:
-                left = (now - self._started) / done * (self.total - self._done)
+            if (done := self._done - self._skipped) and self.total > self._done:
+                left = (self._seconds + now - self._started) / done * (self.total - self._done)
                 share = f"{self._done / self.total:.0%}"
                 begin += f": {share} of the job, {tqdm.format_interval(left)} left"
             self._speak(", ".join([begin, *self._metrics.values()]))
 
     def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        self._seconds += time.monotonic() - self._started
         self._read(trainer)
 
     def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:

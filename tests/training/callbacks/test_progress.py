@@ -97,6 +97,25 @@ def test_the_time_left_is_measured_in_training_and_never_negative(
     assert lines[5:] == ["self_train, draw 0"] * 3
 
 
+def test_the_time_left_is_that_at_the_mean_speed_of_the_job(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A slow stage says little about the next: 80 images in 8 seconds, then one in a second."""
+    now = 0.0
+    monkeypatch.setattr("time.monotonic", lambda: now)
+    progress = Progress(total=100, seconds=0.5)
+    for name, images, steps in (("pretraining", 10, 8), ("supervised", 1, 1)):
+        with progress.stage(name, images):
+            progress.on_train_start(SimpleNamespace(global_step=0), UNUSED)  # type: ignore[arg-type]
+            for _ in range(steps):
+                now += 1
+                step(progress, 1)
+            progress.on_train_end(trainer(), UNUSED)
+            now += 60
+    lines = capsys.readouterr().err.splitlines()
+    assert "supervised: 81% of the job, 00:02 left" in lines
+
+
 def test_work_of_no_known_length_promises_nothing(capsys: pytest.CaptureFixture[str]) -> None:
     progress = Progress(total=0, seconds=-1)
     with progress.stage("label_spread, draw 0"):
