@@ -49,7 +49,7 @@ class Progress(L.Callback):
             else UNTIMED,
             unit="img",
             unit_scale=True,
-            smoothing=0,  # the mean speed: methods differ, and the last one says nothing of the next
+            smoothing=0,  # the mean speed, because methods differ
             dynamic_ncols=True,
             disable=not (self.interactive and self.first),
             mininterval=0.5,
