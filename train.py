@@ -25,8 +25,8 @@ from simclr.launch.signals import STOP
 from simclr.launch.sweeps import in_sweep, record_failure, share_machine
 from simclr.pipes import escape_what_cannot_be_written
 
-# Before torch is loaded: waiting threads spin for about a microsecond, which spares them most of
-# their sleeps, and no longer, which would starve a machine with other work to do.
+# Before torch is loaded: waiting threads spin for a moment, which spares them most of their sleeps,
+# and no longer, which would starve a machine with other work to do.
 os.environ.setdefault("GOMP_SPINCOUNT", "1000")
 
 asked_for_traceback = os.environ.get("HYDRA_FULL_ERROR", "0")

@@ -54,8 +54,8 @@ def fit_temperature(logits: Tensor, labels: Tensor) -> float:
     """The temperature T for which softmax(logits / T) is most likely (Guo et al. 2017, sec. 4.2).
 
     The target is not quite certain, so that a few logits that are all right do not make a
-    classifier certain: of n logits a quarter of one may be wrong. This is
-    less doubt than Platt's 1 / (n + 2), and fits MNIST's validation images better.
+    classifier certain: of n logits a quarter of one may be wrong. This is less
+    doubt than Platt's 1 / (n + 2), and fits MNIST's validation images better.
 
     Args:
         logits: (N, C) of images that the classifier was not trained on.

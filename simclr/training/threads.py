@@ -40,9 +40,10 @@ def with_threads(config: Config, folder: Path, say: Callable[[str], None]) -> Co
     alone = world_size(settings.devices, settings.num_nodes) == 1
     threads = settings.threads or _before(config.checkpoint, folder)
     if threads is None and alone:
-        threads = ALL if "OMP_NUM_THREADS" in os.environ else _idle()
-        if threads < ALL:
-            say(f"Other programs are at work: {threads} of {ALL} threads (trainer.threads=N)")
+        allowed = min(ALL, int(joblib.cpu_count()))  # a container may allow fewer
+        threads = ALL if "OMP_NUM_THREADS" in os.environ else _idle(allowed)
+        if threads < allowed:
+            say(f"Other programs are at work: {threads} of {allowed} threads (trainer.threads=N)")
     if threads is None:
         return config
     torch.set_num_threads(threads)
@@ -63,17 +64,16 @@ def _before(checkpoint: str | None, folder: Path) -> int | None:
     return None
 
 
-def _idle() -> int:
-    """Processors of this process that no other program uses; at least one.
+def _idle(allowed: int) -> int:
+    """Processors of this process that no other program uses; from one to `allowed`.
 
     The best of some looks counts, so that what another program does for a moment does not.
     """
-    most = min(ALL, int(joblib.cpu_count()))
     found = 1
     for _ in range(LOOKS):
         used = psutil.cpu_percent(WATCHED, percpu=True)
         own = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else range(len(used))
         found = max(found, int(sum(1 - used[index] / 100 for index in own) + SPARE))
-        if found >= most:
-            return most
+        if found >= allowed:
+            return allowed
     return found

@@ -49,9 +49,10 @@ def recorded(folder: Path) -> Any:
 
 @pytest.fixture
 def many(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As if torch had found 64 processors, and nothing in the environment said a number."""
+    """As if there were 64 processors, and nothing in the environment said a number."""
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     monkeypatch.setattr(threads, "ALL", 64)
+    monkeypatch.setattr(threads.joblib, "cpu_count", lambda: 64)
 
 
 @pytest.mark.usefixtures("busy", "many")
@@ -74,6 +75,16 @@ def test_a_given_number_comes_first(
         monkeypatch.setenv("OMP_NUM_THREADS", "64")
     said: list[str] = []
     assert with_threads(asked, tmp_path, said.append).trainer.threads == 64
+    assert said == []
+
+
+@pytest.mark.usefixtures("busy", "many")
+def test_what_a_container_does_not_allow_is_not_another_programs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(threads.joblib, "cpu_count", lambda: 1)
+    said: list[str] = []
+    assert with_threads(Config(), tmp_path, said.append).trainer.threads == 1
     assert said == []
 
 

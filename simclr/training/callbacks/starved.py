@@ -27,7 +27,8 @@ class Starved(L.Callback):
         self._begun = perf_counter()
 
     def on_train_batch_end(self, trainer: L.Trainer, *_: Any) -> None:
-        if self._warned or trainer.strategy.root_device.type != "cpu":
+        on_cpu = trainer.strategy.root_device.type == "cpu"
+        if self._warned or not trainer.is_global_zero or not on_cpu:
             return
         self._seconds.append(perf_counter() - self._begun)
         if len(self._seconds) < STEPS:
