@@ -52,7 +52,7 @@ def many(monkeypatch: pytest.MonkeyPatch) -> None:
     """As if there were 64 processors, and nothing in the environment said a number."""
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     monkeypatch.setattr(threads, "ALL", 64)
-    monkeypatch.setattr(threads.joblib, "cpu_count", lambda: 64)
+    monkeypatch.setattr("joblib.cpu_count", lambda: 64)
 
 
 @pytest.mark.usefixtures("busy", "many")
@@ -82,7 +82,7 @@ def test_a_given_number_comes_first(
 def test_what_a_container_does_not_allow_is_not_another_programs(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(threads.joblib, "cpu_count", lambda: 1)
+    monkeypatch.setattr("joblib.cpu_count", lambda: 1)
     said: list[str] = []
     assert with_threads(Config(), tmp_path, said.append).trainer.threads == 1
     assert said == []
