@@ -6,7 +6,6 @@ Every run is train.py as a user starts it, which chooses its threads itself; the
 thread and the machine for itself. The rows take turns. What follows the options is for every run.
 """
 
-import argparse
 import json
 import os
 import subprocess
@@ -17,7 +16,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from measuring import markdown, quartiles, write_report
+from measuring import in_words, markdown, options, quartiles, write_report
 
 TRAIN = str(Path(__file__).parent.parent / "train.py")
 SHORT = (
@@ -71,15 +70,13 @@ def measure(repeats: int, overrides: Sequence[str]) -> list[dict[str, Any]]:
 
 def table(rows: Sequence[dict[str, Any]]) -> str:
     def cells(row: dict[str, Any]) -> list[str]:
-        speed, ratio = row["views_per_second"], row["of_one_thread"]
-        low, high = speed["iqr"]
         many = "s" * (row["others"] > 1)
         beside = f"beside {row['others']} busy program{many}" if row["others"] else "alone"
         return [
             beside + (f", OMP_NUM_THREADS={row['threads_given']}" if row["threads_given"] else ""),
             "/".join(str(threads) for threads in sorted(set(row["threads"]))),
-            f"{speed['median']:.0f} ({low:.0f} to {high:.0f})",
-            f"{ratio['median']:.2f}",
+            in_words(row["views_per_second"]),
+            f"{row['of_one_thread']['median']:.2f}",
         ]
 
     header = ["`task=pretrain`", "threads", "views/s (quartiles)", "of one thread alone"]
@@ -87,10 +84,7 @@ def table(rows: Sequence[dict[str, Any]]) -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--json", type=Path, metavar="PATH", help="also write the results here")
+    parser = options(__doc__)
     parser.add_argument("--repeats", type=int, default=5, help="runs of each row")
     arguments, overrides = parser.parse_known_args()
     rows = measure(arguments.repeats, overrides)

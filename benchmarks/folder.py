@@ -7,7 +7,6 @@ Training has one thread, so that decoding has the other core. What follows the o
 run, as for train.py.
 """
 
-import argparse
 import os
 import tempfile
 from collections.abc import Sequence
@@ -16,7 +15,7 @@ from typing import Any
 
 import torch
 from loops import configured
-from measuring import markdown, quartiles, write_report
+from measuring import in_words, markdown, options, quartiles, write_report
 from startup import first_step_seconds
 from throughput import common
 from torchvision.io import write_jpeg
@@ -68,13 +67,11 @@ def measure(count: int, repeats: int, overrides: Sequence[str]) -> list[dict[str
 
 def table(rows: Sequence[dict[str, Any]]) -> str:
     def cells(row: dict[str, Any]) -> list[str]:
-        speed = row["views_per_second"]
-        low, high = speed["iqr"]
         return [
             row["images"],
             str(row["files"]),
             f"{row['first_step_seconds']:.1f} s",
-            f"{speed['median']:.0f} ({low:.0f} to {high:.0f})",
+            in_words(row["views_per_second"]),
         ]
 
     header = ["images", "files", "until the first step", "views/s (quartiles)"]
@@ -82,10 +79,7 @@ def table(rows: Sequence[dict[str, Any]]) -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--json", type=Path, metavar="PATH", help="also write the results here")
+    parser = options(__doc__)
     parser.add_argument("--files", type=int, default=100_000)
     parser.add_argument("--repeats", type=int, default=7, help="turns of each")
     arguments, overrides = parser.parse_known_args()

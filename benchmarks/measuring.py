@@ -1,11 +1,12 @@
-"""What all benchmarks share: quartiles, peak memory, and what was measured on what."""
+"""What all benchmarks share: options, quartiles, peak memory, what was measured on what."""
 
+import argparse
 import importlib.metadata
 import json
 import os
 import platform
 import statistics
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +18,25 @@ PACKAGES = (
 )
 
 
+def options(description: str | None) -> argparse.ArgumentParser:
+    """A parser that knows where to write the results; a benchmark adds what is its own."""
+    parser = argparse.ArgumentParser(
+        description=description, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--json", type=Path, metavar="PATH", help="also write the results here")
+    return parser
+
+
 def quartiles(values: Sequence[float]) -> dict[str, Any]:
     """Median and the quartiles around it."""
     low, median, high = statistics.quantiles(values, n=4, method="inclusive")
     return {"median": median, "iqr": [low, high]}
+
+
+def in_words(found: Mapping[str, Any], form: str = ".0f") -> str:
+    """The median and the quartiles that `quartiles` found, for a cell of a table."""
+    low, high = found["iqr"]
+    return f"{found['median']:{form}} ({low:{form}} to {high:{form}})"
 
 
 def peak_mib() -> float:

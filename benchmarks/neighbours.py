@@ -7,7 +7,6 @@ label_spread sees them; labels are spread from ten per class, and compared with 
 last row has drawn features of a million images, and no labels. What follows RUN is as for train.py.
 """
 
-import argparse
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,7 +15,7 @@ from unittest.mock import patch
 
 import torch
 from loops import configured
-from measuring import markdown, peak_mib, reset_peak, write_report
+from measuring import markdown, options, peak_mib, reset_peak, write_report
 from torch import Tensor
 
 from simclr.data.splits import load_splits
@@ -91,11 +90,8 @@ def table(rows: Sequence[dict[str, Any]]) -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = options(__doc__)
     parser.add_argument("run", type=Path, metavar="RUN", help="output folder of a pretraining")
-    parser.add_argument("--json", type=Path, metavar="PATH", help="also write the results here")
     parser.add_argument("--draws", type=int, default=20, help="label draws")
     arguments, overrides = parser.parse_known_args()
     rows = measure(arguments.run, arguments.draws, overrides)

@@ -9,7 +9,6 @@ how far one pass raises the resident size of a fresh process. One case alone, of
     python benchmarks/nt_xent.py --probe nt_xent 65536
 """
 
-import argparse
 import importlib
 import importlib.metadata
 import importlib.util
@@ -20,11 +19,10 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import torch
-from measuring import markdown, peak_mib, quartiles, reset_peak, write_report
+from measuring import in_words, markdown, options, peak_mib, quartiles, reset_peak, write_report
 from plain import cross_entropy
 from torch import Tensor
 
@@ -125,11 +123,10 @@ def table(rows: list[dict[str, Any]]) -> str:
         if "ms" not in row:
             return [*start, "out of memory", *[""] * 4]
         ours = next(r for r in rows if r["name"] == "nt_xent" and r["pairs"] == row["pairs"])
-        median, (low, high) = row["ms"]["median"], row["ms"]["iqr"]
         return [
             *start,
-            f"{median:.1f} ({low:.1f} to {high:.1f})",
-            f"{median / ours['ms']['median']:.1f}",
+            in_words(row["ms"], ".1f"),
+            f"{row['ms']['median'] / ours['ms']['median']:.1f}",
             f"{row['mib']:.0f}",
             f"{row['mib'] / ours['mib']:.1f}",
             f"{row['loss']:.5f}",
@@ -140,12 +137,9 @@ def table(rows: list[dict[str, Any]]) -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = options(__doc__)
     parser.add_argument("--pairs", type=int, nargs="+", default=[1024, 4096])
     parser.add_argument("--repeats", type=int, default=15, help="timed passes of each loss")
-    parser.add_argument("--json", type=Path, metavar="PATH", help="also write the results here")
     parser.add_argument("--probe", nargs=2, metavar=("LOSS", "PAIRS"), help="one pass of one loss")
     arguments = parser.parse_args()
     if arguments.probe:

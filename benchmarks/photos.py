@@ -8,7 +8,6 @@ CIFAR-10 benchmark. Both encoders get the batch norm statistics of whole images 
 classifiers, which are scored on the test images. Peers need ``pip install -e .[bench]``.
 """
 
-import argparse
 import importlib
 import math
 import statistics
@@ -20,7 +19,7 @@ from typing import Any
 
 import torch
 from loops import configured
-from measuring import markdown, write_report
+from measuring import markdown, options, write_report
 from plain import WORKERS
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
@@ -159,10 +158,7 @@ def table(rows: Sequence[dict[str, Any]]) -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--json", type=Path, metavar="PATH", help="also write the results here")
+    parser = options(__doc__)
     arguments, overrides = parser.parse_known_args()
     rows = compare(overrides)
     print(table(rows))

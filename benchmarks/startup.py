@@ -6,7 +6,6 @@ Needs the data set on disk. What follows the options is for every run, as for tr
 benchmark is pretrained for one epoch only: what is measured there does not depend on more.
 """
 
-import argparse
 import json
 import os
 import subprocess
@@ -17,7 +16,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from measuring import markdown, quartiles, write_report
+from measuring import in_words, markdown, options, quartiles, write_report
 from turns import Loop
 
 ONE_EPOCH = ("trainer.max_epochs=1", "clustering.max_epochs=1")
@@ -72,25 +71,21 @@ def measure(repeats: int, overrides: Sequence[str]) -> dict[str, Any]:
 
 
 def table(results: dict[str, Any]) -> str:
-    def seconds(found: dict[str, Any]) -> str:
-        low, high = found["iqr"]
-        return f"{found['median']:.2f} s ({low:.2f} to {high:.2f})"
-
     whole = results["benchmark"]
     rows = [
-        ["`python train.py --help`", seconds(results["help"])],
-        ["until the first training step, imports included", seconds(results["first_step"])],
-        ["`python train.py`, all but the training itself", f"{whole['seconds']:.1f} s"],
-        ["its peak memory", f"{whole['mib']:.0f} MiB"],
+        ["`python train.py --help`, seconds", in_words(results["help"], ".2f")],
+        [
+            "until the first training step, imports included, seconds",
+            in_words(results["first_step"], ".2f"),
+        ],
+        ["`python train.py`, all but the training itself, seconds", f"{whole['seconds']:.1f}"],
+        ["its peak memory, MiB", f"{whole['mib']:.0f}"],
     ]
     return markdown(["what", "median (quartiles)"], rows)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--json", type=Path, metavar="PATH", help="also write the results here")
+    parser = options(__doc__)
     parser.add_argument("--repeats", type=int, default=5, help="starts that are timed")
     arguments, overrides = parser.parse_known_args()
     results = measure(arguments.repeats, overrides)

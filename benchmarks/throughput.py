@@ -8,14 +8,12 @@ a process of its own; they take turns (turns.py). Peers need ``pip install -e .[
 follows the options is for all contestants, as for train.py: ``data=synthetic encoder=cnn_wide``.
 """
 
-import argparse
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import torch
 from loops import configured
-from measuring import markdown, quartiles, write_report
+from measuring import in_words, markdown, options, quartiles, write_report
 from turns import take_turns
 
 CONTESTANTS = ("bare", "bare_nt_xent", "pretrain", "usual", "kornia", "torchvision", "lightly")
@@ -80,12 +78,10 @@ def scale(repeats: int, overrides: Sequence[str]) -> list[dict[str, Any]]:
 
 def compared_table(rows: Sequence[dict[str, Any]]) -> str:
     def cells(row: dict[str, Any]) -> list[str]:
-        speed, ratio = row["views_per_second"], row["of_bare"]
-        low, high = speed["iqr"]
         return [
             row["name"],
-            f"{speed['median']:.0f} ({low:.0f} to {high:.0f})",
-            f"{ratio['median']:.2f} ({ratio['iqr'][0]:.2f} to {ratio['iqr'][1]:.2f})",
+            in_words(row["views_per_second"]),
+            in_words(row["of_bare"], ".2f"),
             f"{row['loss']:.3f}",
             f"{row['mib']:.0f}",
         ]
@@ -96,9 +92,7 @@ def compared_table(rows: Sequence[dict[str, Any]]) -> str:
 
 def scaling_table(rows: Sequence[dict[str, Any]]) -> str:
     def cells(row: dict[str, Any]) -> list[str]:
-        speed = row["views_per_second"]
-        low, high = speed["iqr"]
-        rate = f"{speed['median']:.0f} ({low:.0f} to {high:.0f})"
+        rate = in_words(row["views_per_second"])
         return [row["grows"], f"`{row['case']}`", rate, f"{row['mib']:.0f}"]
 
     return markdown(
@@ -107,10 +101,7 @@ def scaling_table(rows: Sequence[dict[str, Any]]) -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--json", type=Path, metavar="PATH", help="also write the results here")
+    parser = options(__doc__)
     parser.add_argument("--repeats", type=int, default=7, help="turns of each contestant")
     parser.add_argument("--only", action="append", choices=CONTESTANTS, help="may be repeated")
     parser.add_argument("--scaling", action="store_true", help="how cost grows, instead")
