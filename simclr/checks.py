@@ -136,8 +136,12 @@ def _lists(config: Config) -> Iterator[str]:
     heads = config.clustering.heads
     if not heads:
         yield f"clustering.heads={heads}: needs at least one head"
-    if len(config.encoder.channels) < 2:
-        yield f"encoder.channels={config.encoder.channels}: needs at least two widths"
+    for name, channels in {
+        "encoder": config.encoder.channels,
+        "student": config.student.channels,
+    }.items():
+        if len(channels) < 2:
+            yield f"{name}.channels={channels}: needs at least two widths"
     methods = config.methods
     if (
         methods[:1] != ["linear_eval"]
@@ -181,6 +185,11 @@ def _combinations(config: Config) -> Iterator[str]:
             )
     if not config.output_dir:
         yield "output_dir=: must name a folder"
+    if config.student.max_epochs and not _second_stage(config):
+        yield (
+            f"student.max_epochs={config.student.max_epochs}: must be 0 without the second stage "
+            "(clustering.max_epochs=0), whose clusters a student learns"
+        )
     if config.export is not None and config.task in ("pretrain", "choose_labels"):
         yield f"export={config.export}: must be null for task={config.task}: it has no classifier"
     yield from _labels(config)
@@ -198,6 +207,12 @@ def _combinations(config: Config) -> Iterator[str]:
     yield from _processes(config)
 
 
+def _second_stage(config: Config) -> int:
+    """Its epochs, or the least number of its steps; 0 if there is none."""
+    length = config.clustering.max_epochs
+    return config.clustering.steps if length is None else length
+
+
 def _processes(config: Config) -> Iterator[str]:
     trainer = config.trainer
     if trainer.accelerator == "cpu" and "," in str(trainer.devices):
@@ -210,10 +225,10 @@ def _processes(config: Config) -> Iterator[str]:
         )
     processes = world_size(trainer.devices, trainer.num_nodes)
     shared = ["data.batch_size"] if config.task in ("benchmark", "pretrain") else []
-    clustering = config.clustering
-    second = clustering.steps if clustering.max_epochs is None else clustering.max_epochs
-    if shared and second:
+    if shared and _second_stage(config):
         shared.append("clustering.batch_size")
+    if shared and config.student.max_epochs:
+        shared.append("student.batch_size")
     for key in shared:
         batch = _get(config, key)
         if min(batch, processes) > 0 and batch % processes:

@@ -198,6 +198,12 @@ def test_no_number_may_be_nan_or_infinite(key: str) -> None:
         (["optimizer.warmup=1"], "optimizer.warmup=1: must be at least 0 and below 1"),
         (["clustering.heads=[30,1]"], "clustering.heads=[30, 1]: each value must be at least 2"),
         (["clustering.heads=[]"], "clustering.heads=[]: needs at least one head"),
+        (["student.channels=[8]"], "student.channels=[8]: needs at least two widths"),
+        (
+            ["student.max_epochs=2", "clustering.max_epochs=0"],
+            "student.max_epochs=2: must be 0 without the second stage (clustering.max_epochs=0), "
+            "whose clusters a student learns",
+        ),
         (["clustering.weight=-1"], "clustering.weight=-1: must be at least 0"),
         (
             ["clustering.augment_strength=2"],

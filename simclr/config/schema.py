@@ -116,6 +116,22 @@ class ClusteringConfig:
 
 
 @dataclass
+class StudentConfig:
+    """The third stage of pretraining: a larger encoder learns the clusters of the second stage."""
+
+    max_epochs: int = key(0, "length of the third stage; 0: none", at_least=0)
+    batch_size: int = key(256, "images per batch", at_least=2)
+    lr: float = key(4e-3, "peak learning rate", at_least=0)
+    augment_strength: float = key(
+        0.7, "strength of the views, as a share of those of the first stage", at_least=0, at_most=1
+    )
+    channels: list[int] = key(
+        [32, 64, 128, 256], "cnn, resnet: width of each stage of the larger encoder", at_least=1
+    )
+    convs_per_stage: int = key(2, "cnn: its convolutions of each stage", at_least=1)
+
+
+@dataclass
 class OptimizerConfig:
     """How gradients become updates: linear warm-up, then cosine to zero, per step."""
 
@@ -252,6 +268,7 @@ class Config:
     head: HeadConfig = field(default_factory=HeadConfig)
     loss: LossConfig = field(default_factory=LossConfig)
     clustering: ClusteringConfig = field(default_factory=ClusteringConfig)
+    student: StudentConfig = field(default_factory=StudentConfig)
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
     trainer: TrainerConfig = field(default_factory=TrainerConfig)
     logger: str = key(

@@ -104,6 +104,16 @@ class ContrastiveDataModule(_DataModule):
         return self.on_after_batch_transfer(next(iter(self.train_dataloader())), 0)
 
 
+class StudentDataModule(ContrastiveDataModule):
+    """Unlabelled images as a teacher sees them, and pairs of views, as a student does."""
+
+    def on_after_batch_transfer(  # type: ignore[override]
+        self, batch: Any, dataloader_idx: int
+    ) -> tuple[Tensor, tuple[Tensor, Tensor]]:
+        """The images, float (B, C, H, W) in [0, 1], and two views of each."""
+        return to_float(batch[0]), super().on_after_batch_transfer(batch, dataloader_idx)
+
+
 class LabelledDataModule(_DataModule):
     """Labelled images, or their features, in three disjoint parts.
 

@@ -11,7 +11,7 @@ import torch
 from scipy.sparse import csr_array
 from torch import Tensor
 
-from simclr.config.schema import Config, FineTuneConfig, SelfTrainConfig
+from simclr.config.schema import Config, EncoderConfig, FineTuneConfig, SelfTrainConfig
 from simclr.data.images import LabelledImages
 from simclr.data.labels import fingerprint
 from simclr.data.splits import Splits
@@ -136,14 +136,18 @@ class Features:
         return part and LabelledImages(extract_features(self.encoder, part.images), part.labels)
 
 
-def new_encoder(job: Job) -> Encoder:
+def new_encoder(job: Job, chosen: EncoderConfig | None = None) -> Encoder:
     """An encoder whose random weights follow from the seed alone.
+
+    Args:
+        job: whose seed and images.
+        chosen: the architecture; None: that of the job.
 
     Raises:
         SimclrError: if the images are too small for it.
     """
     L.seed_everything(job.config.seed, verbose=False)
-    config, shape = job.config.encoder, job.splits.shape
+    config, shape = chosen or job.config.encoder, job.splits.shape
     encoder = build_encoder(config, shape[0])
     try:
         view = [round(side * job.config.augment.size) for side in shape[1:]]

@@ -23,7 +23,7 @@ def save_before_clustering(job: Job, encoder: Encoder) -> None:
         measure_batch_norm(before, job.splits.unlabelled)
         path = job.folder / "checkpoints" / BEFORE_CLUSTERING
         path.parent.mkdir(exist_ok=True)
-        save_encoder(path, before, job.config.encoder, job.splits.shape[0])
+        save_encoder(path, before, before.config, job.splits.shape[0])
 
 
 def better(job: Job, path: Path, after: Features) -> Features:
@@ -46,9 +46,9 @@ def better(job: Job, path: Path, after: Features) -> Features:
         return after
     job.progress.say(
         folded(
-            "The second stage lowered the validation accuracy of the linear probe from "
+            "Clustering lowered the validation accuracy of the linear probe from "
             f"{was:.2%} to {now:.2%}: the encoder before it is kept. "
-            "clustering.max_epochs=0 leaves the stage out."
+            "clustering.max_epochs=0 leaves it out."
         )
     )
     return before

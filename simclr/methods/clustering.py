@@ -21,6 +21,8 @@ class Clustering(SimCLR):
         arguments: of `SimCLR`.
     """
 
+    curves = (*SimCLR.curves, "cluster_information")
+
     def __init__(self, *, clustering: ClusteringConfig, **arguments: Any) -> None:
         super().__init__(**arguments)
         self.clustering_config = clustering

@@ -8,8 +8,9 @@ from typing import Any
 
 import lightning as L
 import torch
+from torch import nn
 
-from simclr.data.datamodule import ContrastiveDataModule
+from simclr.data.datamodule import ContrastiveDataModule, StudentDataModule
 from simclr.data.images import LabelledImages
 from simclr.data.splits import Splits
 from simclr.evaluation.probe import fitted_accuracy, penalty
@@ -21,11 +22,13 @@ from simclr.methods.base import (
     given_encoder,
     labels_of,
     logged,
+    new_encoder,
 )
 from simclr.methods.before_clustering import BEFORE_CLUSTERING, better, save_before_clustering
 from simclr.methods.clustering import Clustering
 from simclr.methods.simclr import SimCLR
-from simclr.methods.stages import Stage, count_views, stages
+from simclr.methods.stages import Stage, count_views, stages, student_encoder
+from simclr.methods.student import Student
 from simclr.models.batch_norm import measure_batch_norm
 from simclr.models.encoders import Encoder
 from simclr.models.heads import build_head
@@ -44,7 +47,7 @@ from simclr.training.callbacks.pictures import Pictures
 from simclr.training.callbacks.starved import Starved
 from simclr.training.callbacks.stopping import StopSignals
 from simclr.training.pace import expected_seconds, in_words
-from simclr.training.resume import is_of_clustering, starting_point
+from simclr.training.resume import stages_over, starting_point
 from simclr.training.trainer import build_logger, build_trainer, decisions
 from simclr.views import Views, build_views
 
@@ -80,16 +83,23 @@ def pretrain(job: Job) -> Pretrained:
     start = starting_point(config, job.folder, splits.fingerprint)
     beside = start.parent if start else job.folder / "checkpoints"
     over = 0
-    if start is not None and is_of_clustering(read_checkpoint(start)):
-        over = todo[0].steps(len(splits.unlabelled))
-        job.progress.skip(2 * todo[0].batch_size * over)
+    for stage in todo[: stages_over(read_checkpoint(start)) if start else 0]:
+        over += stage.steps(len(splits.unlabelled))
+        job.progress.skip(2 * stage.batch_size * stage.steps(len(splits.unlabelled)))
         todo = todo[1:]
     metrics: dict[str, float] = {}
+    heads: nn.Module | None = None
     for stage in todo:
-        if stage.clustering and start is None:
+        if stage.name == "clustering" and start is None:
             save_before_clustering(job, encoder)
             beside = job.folder / "checkpoints"
-        metrics = _train(job, stage, encoder, clock, probe, start, over)
+        teacher = None
+        if stage.name == "student":
+            teacher = _teacher(job, encoder, heads)
+            encoder = new_encoder(job, student_encoder(config.encoder, config.student))
+        module = _module(job, stage, encoder, teacher)
+        metrics = _train(job, stage, module, clock, probe, start, over)
+        heads = getattr(module, "cluster_heads", None)
         over += stage.steps(len(splits.unlabelled))
         start = None
     metrics.pop("probe_accuracy", None)
@@ -100,7 +110,7 @@ def pretrain(job: Job) -> Pretrained:
         features = better(watched, beside / BEFORE_CLUSTERING, features)
     encoder = features.encoder
     if is_first():
-        save_encoder(job.folder / "encoder.safetensors", encoder, config.encoder, splits.shape[0])
+        save_encoder(job.folder / "encoder.safetensors", encoder, encoder.config, splits.shape[0])
     if features.val is not None and len(chosen):
         metrics["val_accuracy"] = fitted_accuracy(
             features.norm, features.train(chosen), features.val, l2
@@ -112,48 +122,65 @@ def pretrain(job: Job) -> Pretrained:
     return Pretrained(encoder.eval(), features, result, probe[0].history if probe else [])
 
 
-def _train(
-    job: Job,
-    stage: Stage,
-    encoder: Encoder,
-    clock: Clock,
-    probe: list[LinearProbe],
-    start: Path | None,
-    over: int,
-) -> dict[str, float]:
-    """Train the encoder in place, from the checkpoint `start` of this stage if there is one.
+def _teacher(job: Job, encoder: Encoder, heads: nn.Module | None) -> nn.Module:
+    """The trained encoder with its cluster heads; in a resumed stage, a checkpoint has the weights.
 
-    `over` steps of earlier stages are over; curves go on from there.
-
-    Returns:
-        The last value of every metric.
+    Batch norm's statistics become those of whole images, which the teacher looks at.
     """
-    config, splits = job.config, job.splits
-    if stage.clustering:
-        L.seed_everything(config.seed + 1, verbose=False)  # also where the first stage was skipped
-    data = ContrastiveDataModule(
-        splits.unlabelled, build_views(stage.augment), stage.batch_size, config.seed
-    )
-    _warn_of_equal_views(data.views, splits.shape)
-    steps = stage.max_epochs * len(data.train_dataloader())
+    if heads is None:
+        heads = nn.Linear(encoder.dim, sum(job.config.clustering.heads))
+    else:
+        measure_batch_norm(encoder, job.splits.unlabelled)
+    return nn.Sequential(encoder, heads)
+
+
+def _module(job: Job, stage: Stage, encoder: Encoder, teacher: nn.Module | None) -> SimCLR:
+    """The module that trains `encoder` in this stage; only a student has a teacher."""
+    config = job.config
+    if number := ("pretraining", "clustering", "student").index(stage.name):
+        L.seed_everything(config.seed + number, verbose=False)  # also where a stage was skipped
     arguments: dict[str, Any] = {
         "encoder": encoder,
         "head": build_head(config.head, encoder.dim),
         "loss": config.loss,
         "optimizer": replace(config.optimizer, lr=stage.lr),
-        "total_steps": steps,
+        "total_steps": stage.steps(len(job.splits.unlabelled)),
         "log_every_n_steps": config.trainer.log_every_n_steps,
     }
-    module = (
-        Clustering(clustering=stage.clustering, **arguments)
-        if stage.clustering
-        else SimCLR(**arguments)
-    )
+    if stage.clustering is None:
+        return SimCLR(**arguments)
+    if teacher is None:
+        return Clustering(clustering=stage.clustering, **arguments)
+    return Student(clustering=stage.clustering, teacher=teacher, **arguments)
+
+
+def _train(
+    job: Job,
+    stage: Stage,
+    module: SimCLR,
+    clock: Clock,
+    probe: list[LinearProbe],
+    start: Path | None,
+    over: int,
+) -> dict[str, float]:
+    """Train the module's encoder in place.
+
+    It begins at the checkpoint `start` of this stage, if there is one. `over` steps of earlier
+    stages are over; curves go on from there.
+
+    Returns:
+        The last value of every metric.
+    """
+    config, splits, encoder = job.config, job.splits, module.encoder
+    kind = StudentDataModule if isinstance(module, Student) else ContrastiveDataModule
+    views = build_views(stage.augment)
+    data = kind(splits.unlabelled, views, stage.batch_size, config.seed)
+    _warn_of_equal_views(views, splits.shape)
+    steps = stage.steps(len(splits.unlabelled))
     for one in probe:
-        one.stage = stage.name
+        one.stage, one.encoder = stage.name, encoder
     views_per_step = 2 * stage.batch_size
     every = config.trainer.log_every_n_steps
-    curves = ["loss", "contrastive_accuracy", *(["cluster_information"] * bool(stage.clustering))]
     seen, names = _pictured(splits)
     trainer = build_trainer(
         config,
@@ -162,12 +189,12 @@ def _train(
             clock,
             job.progress,
             *probe,
-            Curves(clock, every, views_per_step, *curves),
+            Curves(clock, every, views_per_step, *module.curves),
             *([Monitors(clock, config.probe.every_steps)] if config.probe.every_steps else []),
             Pictures(encoder, clock, build_views(replace(stage.augment, size=1.0)), seen, names),
             FiniteLoss(
                 f"loss.temperature={config.loss.temperature:g}; choose a lower "
-                f"{'clustering' if stage.clustering else 'optimizer'}.lr "
+                f"{stage.name if stage.clustering else 'optimizer'}.lr "
                 "or a higher loss.temperature"
             ),
             CollapseWarning(first_step=int(config.optimizer.warmup * steps)),
@@ -176,7 +203,7 @@ def _train(
             StopSignals(),
             checkpoints(job),
         ],
-        logger=build_logger(config, job.folder, "clustering" if stage.clustering else "", over),
+        logger=build_logger(config, job.folder, stage.name if stage.clustering else "", over),
         checkpointing=True,
     )
     if not stage.clustering:

@@ -8,13 +8,21 @@ import torch
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
 
-from simclr.config.schema import EncoderConfig, HeadConfig, LossConfig, OptimizerConfig
+from simclr.config.schema import (
+    EncoderConfig,
+    HeadConfig,
+    LossConfig,
+    OptimizerConfig,
+    StudentConfig,
+)
 from simclr.losses import LOSSES
 from simclr.losses.nt_xent import nt_xent, nt_xent_with_accuracy
+from simclr.methods.stages import student_encoder
 from simclr.models.encoders import Encoder, build_encoder
 from simclr.models.heads import build_head
 from simclr.training.callbacks.checkpoints import read_checkpoint
 from simclr.training.optim import build_optimizer, warmup_cosine
+from simclr.training.resume import stages_over
 
 
 class SimCLR(L.LightningModule):
@@ -27,7 +35,12 @@ class SimCLR(L.LightningModule):
         optimizer: algorithm, learning rate and schedule.
         total_steps: length of the schedule; None: that of the training.
         log_every_n_steps: steps between two logged losses; the last step is logged, too.
+
+    Attributes:
+        curves: names of the logged metrics.
     """
+
+    curves: tuple[str, ...] = ("loss", "contrastive_accuracy")
 
     def __init__(
         self,
@@ -69,7 +82,10 @@ class SimCLR(L.LightningModule):
         checkpoint = read_checkpoint(checkpoint_path)
         weights, config = checkpoint["state_dict"], checkpoint["config"]
         first = next(weight for weight in weights.values() if weight.ndim == 4)
-        encoder = build_encoder(EncoderConfig(**config["encoder"]), first.shape[1])
+        architecture = EncoderConfig(**config["encoder"])
+        if stages_over(checkpoint) == 2:
+            architecture = student_encoder(architecture, StudentConfig(**config["student"]))
+        encoder = build_encoder(architecture, first.shape[1])
         module = SimCLR(
             encoder,
             build_head(HeadConfig(**config["head"]), encoder.dim),

@@ -1,9 +1,9 @@
 """The stages of a pretraining: their lengths, batches, learning rates and views."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from simclr.config.augment import AugmentConfig, milder
-from simclr.config.schema import ClusteringConfig, Config
+from simclr.config.schema import ClusteringConfig, Config, EncoderConfig, StudentConfig
 from simclr.launch.ranks import world_size
 from simclr.training.optim import scaled_lr
 
@@ -12,7 +12,8 @@ from simclr.training.optim import scaled_lr
 class Stage:
     """One training of the encoder, with its own optimiser and schedule.
 
-    `clustering` is None in the first stage, which is plain SimCLR.
+    `clustering` is None in the first stage, which is plain SimCLR. In the stage named "student" a
+    new encoder learns the clusters of the one before.
     """
 
     name: str
@@ -42,7 +43,25 @@ def stages(config: Config, images: int) -> list[Stage]:
     if not epochs:
         return [first]
     mild = milder(config.augment, second.augment_strength)
-    return [first, Stage("clustering", epochs, batch, second.lr, mild, second)]
+    both = [first, Stage("clustering", epochs, batch, second.lr, mild, second)]
+    third = config.student
+    if not third.max_epochs:
+        return both
+    batch = min(third.batch_size, images // processes * processes)
+    mild = milder(config.augment, third.augment_strength)
+    return [*both, Stage("student", third.max_epochs, batch, third.lr, mild, second)]
+
+
+def student_encoder(teacher: EncoderConfig, student: StudentConfig) -> EncoderConfig:
+    """The larger encoder of the third stage: the teacher's architecture, with random weights."""
+    return replace(
+        teacher,
+        channels=student.channels,
+        convs_per_stage=student.convs_per_stage,
+        weights=None,
+        pretrained=False,
+        checkpoint=None,
+    )
 
 
 def _epochs(chosen: int | None, steps: int, images: int, batch: int) -> int:

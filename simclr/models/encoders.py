@@ -21,7 +21,12 @@ class Encoder(nn.Module):
         dim: width of the representation.
         inner: name of the part of `backbone` whose output is the feature map before the last stage;
             None if there is no such part.
+
+    Attributes:
+        config: what `build_encoder` built it from.
     """
+
+    config: EncoderConfig
 
     def __init__(self, backbone: nn.Module, dim: int, inner: str | None = None) -> None:
         super().__init__()
@@ -44,6 +49,7 @@ def build_encoder(config: EncoderConfig, in_channels: int) -> Encoder:
     if config.name not in ENCODERS:
         raise ValueError(f"no encoder named {config.name!r}; there is {', '.join(ENCODERS)}")
     encoder: Encoder = pkgutil.resolve_name(ENCODERS[config.name])(config, in_channels)
+    encoder.config = config
     return encoder
 
 

@@ -97,7 +97,7 @@ def _warn_of_writer(failed: threading.ExceptHookArgs) -> None:
 
 def board(config: Config, folder: Path, training: str = "", begins_at: int = 0) -> Board:
     """The run of a training in TensorBoard; that of the task itself has the task's name."""
-    apart = training if training != "clustering" else ""
+    apart = training if training not in ("clustering", "student") else ""
     return Board(folder / FOLDER / (apart or config.task), begins_at)
 
 

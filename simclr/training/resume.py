@@ -82,16 +82,18 @@ def starting_point(config: Config, folder: Path, images: Mapping[str, str]) -> P
             checkpoint = read_checkpoint(path)
         except SimclrError as error:
             raise SimclrError(f"checkpoint={error}") from error
-        settled = config.checkpoint == AUTO or is_of_clustering(checkpoint)
+        settled = config.checkpoint == AUTO or stages_over(checkpoint) > 0
         longer = set() if settled else {"trainer.max_epochs"}
         same_settings(checkpoint["config"], asdict(config), str(path), MAY_CHANGE | longer)
         same_images(checkpoint.get("images"), images, str(path))
     return path
 
 
-def is_of_clustering(checkpoint: Mapping[str, Any]) -> bool:
-    """Whether it is of the second stage of a pretraining, so that the first is over."""
-    return "cluster_heads.weight" in checkpoint["state_dict"]
+def stages_over(checkpoint: Mapping[str, Any]) -> int:
+    """How many stages of a pretraining are over: those before the checkpoint's own, 0 to 2."""
+    weights = checkpoint["state_dict"]
+    of_student = any(name.startswith("teacher.") for name in weights)
+    return 2 if of_student else int("cluster_heads.weight" in weights)
 
 
 def same_settings(

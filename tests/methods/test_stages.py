@@ -3,9 +3,13 @@
 from pathlib import Path
 
 import pytest
+import torch
 from command_line import configured, do
 from safetensors.torch import load_file
 
+from simclr import load_classifier, load_encoder
+from simclr.config.schema import EncoderConfig
+from simclr.methods.simclr import SimCLR
 from simclr.methods.stages import stages
 
 
@@ -31,6 +35,20 @@ def test_a_second_stage_that_does_harm_is_undone(
     kept = load_file(folder / "encoder.safetensors")
     assert all(before[name].equal(kept[name]) for name in before)
     assert "the encoder before it is kept" in capsys.readouterr().out
+
+
+def test_the_encoder_of_a_run_with_a_student_is_the_larger_one(tmp_path: Path) -> None:
+    stages = ("trainer.max_epochs=1", "clustering.max_epochs=1", "student.max_epochs=1")
+    larger = ("student.channels=[8,16,32]", "student.convs_per_stage=2", "student.batch_size=32")
+    folder = do(tmp_path / "run", "labels.draws=1", "methods=[linear_eval]", *stages, *larger)
+    config = EncoderConfig(name="cnn", channels=[8, 16, 32], convs_per_stage=2)
+    for encoder in (
+        load_encoder(folder / "encoder.safetensors"),
+        load_classifier(folder / "classifier.safetensors").encoder,
+        SimCLR.load_from_checkpoint(folder / "checkpoints" / "last.ckpt").encoder,
+    ):
+        assert encoder.config == config
+        assert encoder.eval()(torch.zeros(1, 1, 28, 28)).shape == (1, 32)
 
 
 def test_a_stage_says_its_length(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

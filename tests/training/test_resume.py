@@ -23,6 +23,11 @@ TASKS = {  # an epoch of pretraining has 7 steps, one of the others has 1
         *("task=pretrain", "trainer.max_epochs=1", "clustering.max_epochs=2"),  # 7 and 6 steps
         "trainer.checkpoint_seconds=0",
     ),
+    "student": (  # 7, 6 and 6 steps
+        *("task=pretrain", "trainer.max_epochs=1", "clustering.max_epochs=2"),
+        *("student.max_epochs=2", "student.batch_size=64", "student.channels=[8,16,16]"),
+        "trainer.checkpoint_seconds=0",
+    ),
     "supervised": ("task=supervised", "trainer.max_epochs=12"),
     "benchmark": ("labels.draws=2", "finetune.max_epochs=5", "supervised.max_epochs=5"),
     "semi-supervised": ("labels.draws=2", "methods=[linear_eval,label_spread,self_train]"),
@@ -84,6 +89,9 @@ def weights(folder: Path) -> dict[str, bytes]:
         ("clustering", 7, signal.SIGTERM),
         ("clustering", 9, signal.SIGINT),
         ("clustering", 13, signal.SIGTERM),
+        ("student", 13, signal.SIGTERM),
+        ("student", 16, signal.SIGINT),
+        ("student", 19, signal.SIGTERM),
         ("supervised", 5, signal.SIGINT),
         ("supervised", 12, signal.SIGTERM),
         ("finetune", 5, signal.SIGINT),
@@ -99,7 +107,7 @@ def test_told_to_stop_it_leaves_what_goes_on_as_if_never_stopped(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """In the middle of an epoch, at its end, after the last step, in either stage."""
+    """In the middle of an epoch, at its end, after the last step, in every stage."""
     arguments = (*TINY, *tasks[task], "output_dir=made")
     with monkeypatch.context() as patched:
         stop = at_step(step, lambda: signal.raise_signal(signum))
