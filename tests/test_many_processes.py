@@ -51,7 +51,10 @@ def as_torchrun_would(rank: int, world_size: int) -> None:
 def test_the_weights_after_five_steps_are_those_of_one_process(
     world_size: int, clustered: int, tmp_path: Path
 ) -> None:
-    stages = ("clustering.batch_size=24", f"clustering.max_epochs={clustered}")
+    stages = (
+        *("clustering.batch_size=24", f"clustering.max_epochs={clustered}"),
+        *("student.batch_size=24", f"student.max_epochs={clustered}"),
+    )
     settings = (*FIVE_STEPS, *SHARED, *stages, f"output_dir={tmp_path}")
     expected, measured = pretrained_here(*settings, "trainer.strategy=auto")
     assert torch.load(tmp_path / "checkpoints/last.ckpt", weights_only=True)["global_step"] == 5
