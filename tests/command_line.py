@@ -27,7 +27,7 @@ TINY = (
     *("finetune.max_epochs=12", "supervised.max_epochs=12"),
     *("self_train.max_epochs=2", "self_train.batch_size=32"),
     "probe.every_steps=5",
-    *("clustering.max_epochs=0", "clustering.batch_size=64"),
+    *("clustering.max_epochs=0", "clustering.batch_size=64", "student.max_epochs=0"),
     *("encoder.channels=[4,8,8,16]", "encoder.convs_per_stage=2"),
     *("augment.rotation=20", "head.hidden=[16]", "head.dim=16"),
 )
