@@ -54,6 +54,7 @@ def test_the_weights_after_five_steps_are_those_of_one_process(
     stages = (
         *("clustering.batch_size=24", f"clustering.max_epochs={clustered}"),
         *("student.batch_size=24", f"student.max_epochs={clustered}"),
+        "student.channels=[4,8,8,16]",
     )
     settings = (*FIVE_STEPS, *SHARED, *stages, f"output_dir={tmp_path}")
     expected, measured = pretrained_here(*settings, "trainer.strategy=auto")
