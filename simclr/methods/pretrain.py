@@ -27,7 +27,7 @@ from simclr.methods.base import (
 from simclr.methods.before_clustering import BEFORE_CLUSTERING, better, save_before_clustering
 from simclr.methods.clustering import Clustering
 from simclr.methods.simclr import SimCLR
-from simclr.methods.stages import Stage, count_views, stages, student_encoder
+from simclr.methods.stages import STAGES, Stage, count_views, stages, student_encoder
 from simclr.methods.student import Student
 from simclr.models.batch_norm import measure_batch_norm
 from simclr.models.encoders import Encoder
@@ -137,7 +137,7 @@ def _teacher(job: Job, encoder: Encoder, heads: nn.Module | None) -> nn.Module:
 def _module(job: Job, stage: Stage, encoder: Encoder, teacher: nn.Module | None) -> SimCLR:
     """The module that trains `encoder` in this stage; only a student has a teacher."""
     config = job.config
-    if number := ("pretraining", "clustering", "student").index(stage.name):
+    if number := STAGES.index(stage.name):
         L.seed_everything(config.seed + number, verbose=False)  # also where a stage was skipped
     arguments: dict[str, Any] = {
         "encoder": encoder,

@@ -7,13 +7,15 @@ from simclr.config.schema import ClusteringConfig, Config, EncoderConfig, Studen
 from simclr.launch.ranks import world_size
 from simclr.training.optim import scaled_lr
 
+STAGES = ("pretraining", "clustering", "student")
+
 
 @dataclass(frozen=True)
 class Stage:
     """One training of the encoder, with its own optimiser and schedule.
 
-    `clustering` is None in the first stage, which is plain SimCLR. In the stage named "student" a
-    new encoder learns the clusters of the one before.
+    `name` is one of `STAGES`. `clustering` is None in the first, which is plain SimCLR. In the
+    last, a new encoder learns the clusters of the one before.
     """
 
     name: str
