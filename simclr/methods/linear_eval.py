@@ -65,6 +65,7 @@ def random_encoder(job: Job, features: Features, draw: int) -> Classified:
 def pixels(job: Job, features: Features, draw: int) -> Classified:
     """Linear evaluation of the pixels themselves; `features` are not used."""
     flat = Encoder(nn.Flatten(), math.prod(job.splits.shape))
+    flat.config = job.config.encoder
     return _on_draw("pixels", job, Features(flat, job), draw)
 
 
