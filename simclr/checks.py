@@ -136,12 +136,9 @@ def _lists(config: Config) -> Iterator[str]:
     heads = config.clustering.heads
     if not heads:
         yield f"clustering.heads={heads}: needs at least one head"
-    for name, channels in {
-        "encoder": config.encoder.channels,
-        "student": config.student.channels,
-    }.items():
-        if len(channels) < 2:
-            yield f"{name}.channels={channels}: needs at least two widths"
+    for key in ("encoder.channels", "student.channels"):
+        if len(channels := _get(config, key)) < 2:
+            yield f"{key}={channels}: needs at least two widths"
     methods = config.methods
     if (
         methods[:1] != ["linear_eval"]

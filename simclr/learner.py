@@ -141,7 +141,7 @@ class Learner:
     def save(self, path: Path | str) -> None:
         """Write the classifier for `load_classifier` and `python -m simclr.predict`."""
         shape, classes = self.classifier.shape, self.classifier.classes
-        save_classifier(Path(path), self.classifier, self.encoder, shape, classes)
+        save_classifier(Path(path), self.classifier, shape, classes)
 
 
 def _preset(name: str) -> dict[str, Any]:

@@ -65,11 +65,10 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
     torch.manual_seed(0)
     encoder = build_encoder(CONFIG, 1)
     norm = FeatureNorm.of(encoder(torch.rand(8, 1, 12, 12)).detach())
-    save_encoder(folder / "encoder.safetensors", encoder, CONFIG, 1)
+    save_encoder(folder / "encoder.safetensors", encoder, 1)
     save_classifier(
         folder / "classifier.safetensors",
         Classifier(encoder, 2, norm).eval(),
-        CONFIG,
         (1, 12, 12),
         ("ant", "bee"),
     )

@@ -48,9 +48,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     config = EncoderConfig(channels=[8, 16], convs_per_stage=1)
     encoder = build_encoder(config, SHAPE[0])
     norm = FeatureNorm.of(extract_features(encoder, torch.randint(0, 255, (9, *SHAPE))))
-    save_classifier(
-        made / "classifier.safetensors", Classifier(encoder, 3, norm), config, SHAPE, CLASSES
-    )
+    save_classifier(made / "classifier.safetensors", Classifier(encoder, 3, norm), SHAPE, CLASSES)
     return made
 
 
@@ -148,7 +146,7 @@ def test_a_missing_package_is_one_message(
     pytest.importorskip("timm")
     config = EncoderConfig(name="timm", model="resnet10t")
     path = tmp_path / "classifier.safetensors"
-    save_classifier(path, Classifier(build_encoder(config, 3), 3, None), config, SHAPE, CLASSES)
+    save_classifier(path, Classifier(build_encoder(config, 3), 3, None), SHAPE, CLASSES)
     monkeypatch.setitem(sys.modules, "timm", None)
     out, err = said(capsys, path, tmp_path, status=1)
     assert out == ""

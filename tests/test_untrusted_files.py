@@ -37,9 +37,9 @@ def files(tmp_path: Path) -> Path:
     encoder = build_encoder(CONFIG, 1)
     norm = FeatureNorm.of(encoder(torch.rand(8, 1, 12, 12)).detach())
     classifier = Classifier(encoder, 2, norm).eval()
-    save_encoder(tmp_path / "encoder.safetensors", encoder, CONFIG, 1)
+    save_encoder(tmp_path / "encoder.safetensors", encoder, 1)
     shape, classes = (1, 12, 12), ("ant", "bee")
-    save_classifier(tmp_path / "classifier.safetensors", classifier, CONFIG, shape, classes)
+    save_classifier(tmp_path / "classifier.safetensors", classifier, shape, classes)
     return tmp_path
 
 

@@ -141,7 +141,7 @@ def new_encoder(job: Job, chosen: EncoderConfig | None = None) -> Encoder:
 
     Args:
         job: whose seed and images.
-        chosen: the architecture; None: that of the job.
+        chosen: the student's architecture; None: that of the job.
 
     Raises:
         SimclrError: if the images are too small for it.
@@ -161,8 +161,9 @@ def new_encoder(job: Job, chosen: EncoderConfig | None = None) -> Encoder:
                 f"encoder.model={config.model}: does not take {size} ({error}); choose "
                 f"{larger}another model"
             ) from error
+        part = "encoder" if chosen is None else "student"
         raise SimclrError(
-            f"encoder.channels={config.channels}: too many stages for {size}; choose fewer"
+            f"{part}.channels={config.channels}: too many stages for {size}; choose fewer"
         ) from error
     return encoder
 

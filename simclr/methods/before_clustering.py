@@ -23,7 +23,7 @@ def save_before_clustering(job: Job, encoder: Encoder) -> None:
         measure_batch_norm(before, job.splits.unlabelled)
         path = job.folder / "checkpoints" / BEFORE_CLUSTERING
         path.parent.mkdir(exist_ok=True)
-        save_encoder(path, before, before.config, job.splits.shape[0])
+        save_encoder(path, before, job.splits.shape[0])
 
 
 def better(job: Job, path: Path, after: Features) -> Features:

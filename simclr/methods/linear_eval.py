@@ -64,8 +64,7 @@ def random_encoder(job: Job, features: Features, draw: int) -> Classified:
 
 def pixels(job: Job, features: Features, draw: int) -> Classified:
     """Linear evaluation of the pixels themselves; `features` are not used."""
-    flat = Encoder(nn.Flatten(), math.prod(job.splits.shape))
-    flat.config = job.config.encoder
+    flat = Encoder(job.config.encoder, nn.Flatten(), math.prod(job.splits.shape))
     return _on_draw("pixels", job, Features(flat, job), draw)
 
 

@@ -72,6 +72,10 @@ class Pretrained:
 def pretrain(job: Job) -> Pretrained:
     """Train an encoder on the unlabelled images and save it in the job's folder."""
     config, splits = job.config, job.splits
+    todo = stages(config, len(splits.unlabelled))
+    student: Encoder | None = None
+    if todo and todo[-1].name == "student":  # before the others, as it may not fit the images
+        student = new_encoder(job, student_encoder(config.encoder, config.student))
     encoder = given_encoder(job)
     labels = splits.as_many_labels(config.labels)
     watched = replace(job, config=replace(config, labels=labels))
@@ -79,7 +83,6 @@ def pretrain(job: Job) -> Pretrained:
     l2 = penalty(config.probe.l2, len(chosen))
     clock = Clock()
     probe = _probe(job, encoder, splits.train.select(chosen), clock)
-    todo = stages(config, len(splits.unlabelled))
     start = starting_point(config, job.folder, splits.fingerprint)
     beside = start.parent if start else job.folder / "checkpoints"
     over = 0
@@ -88,18 +91,16 @@ def pretrain(job: Job) -> Pretrained:
         job.progress.skip(2 * stage.batch_size * stage.steps(len(splits.unlabelled)))
         todo = todo[1:]
     metrics: dict[str, float] = {}
-    heads: nn.Module | None = None
+    module: SimCLR | None = None
     for stage in todo:
         if stage.name == "clustering" and start is None:
             save_before_clustering(job, encoder)
             beside = job.folder / "checkpoints"
         teacher = None
-        if stage.name == "student":
-            teacher = _teacher(job, encoder, heads)
-            encoder = new_encoder(job, student_encoder(config.encoder, config.student))
+        if stage.name == "student" and student is not None:
+            teacher, encoder = _teacher(job, encoder, module), student
         module = _module(job, stage, encoder, teacher)
         metrics = _train(job, stage, module, clock, probe, start, over)
-        heads = getattr(module, "cluster_heads", None)
         over += stage.steps(len(splits.unlabelled))
         start = None
     metrics.pop("probe_accuracy", None)
@@ -110,7 +111,7 @@ def pretrain(job: Job) -> Pretrained:
         features = better(watched, beside / BEFORE_CLUSTERING, features)
     encoder = features.encoder
     if is_first():
-        save_encoder(job.folder / "encoder.safetensors", encoder, encoder.config, splits.shape[0])
+        save_encoder(job.folder / "encoder.safetensors", encoder, splits.shape[0])
     if features.val is not None and len(chosen):
         metrics["val_accuracy"] = fitted_accuracy(
             features.norm, features.train(chosen), features.val, l2
@@ -122,16 +123,16 @@ def pretrain(job: Job) -> Pretrained:
     return Pretrained(encoder.eval(), features, result, probe[0].history if probe else [])
 
 
-def _teacher(job: Job, encoder: Encoder, heads: nn.Module | None) -> nn.Module:
-    """The trained encoder with its cluster heads; in a resumed stage, a checkpoint has the weights.
+def _teacher(job: Job, encoder: Encoder, trained: SimCLR | None) -> nn.Module:
+    """The encoder and the cluster heads that the second stage trained.
 
-    Batch norm's statistics become those of whole images, which the teacher looks at.
+    Batch norm's statistics become those of whole images, which the teacher looks at. Where a run
+    goes on in the third stage, `trained` is None, and the checkpoint brings the weights.
     """
-    if heads is None:
-        heads = nn.Linear(encoder.dim, sum(job.config.clustering.heads))
-    else:
+    if isinstance(trained, Clustering):
         measure_batch_norm(encoder, job.splits.unlabelled)
-    return nn.Sequential(encoder, heads)
+        return nn.Sequential(encoder, trained.cluster_heads)
+    return nn.Sequential(encoder, nn.Linear(encoder.dim, sum(job.config.clustering.heads)))
 
 
 def _module(job: Job, stage: Stage, encoder: Encoder, teacher: nn.Module | None) -> SimCLR:

@@ -120,8 +120,8 @@ def fit_and_score(
 def save_classified(job: Job, classified: Classified) -> None:
     """Write classifier.safetensors and, if asked for, classifier.onnx."""
     config, splits = job.config, job.splits
-    path, classifier = job.folder / "classifier.safetensors", classified.classifier
-    save_classifier(path, classifier, classifier.encoder.config, splits.shape, splits.classes)
+    path = job.folder / "classifier.safetensors"
+    save_classifier(path, classified.classifier, splits.shape, splits.classes)
     if config.export == "onnx":
         export_onnx(classified.classifier, splits.shape, splits.classes, path.with_suffix(".onnx"))
 

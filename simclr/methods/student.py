@@ -26,11 +26,6 @@ class Student(Clustering):
         super().__init__(**arguments)
         self.teacher = teacher.requires_grad_(False).eval()
 
-    def train(self, mode: bool = True) -> "Student":
-        super().train(mode)
-        self.teacher.eval()
-        return self
-
     def training_step(  # type: ignore[override]
         self, batch: tuple[Tensor, tuple[Tensor, Tensor]], batch_idx: int
     ) -> dict[str, Tensor]:

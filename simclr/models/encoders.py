@@ -17,19 +17,18 @@ class Encoder(nn.Module):
     """A backbone and the width of its representation.
 
     Args:
+        config: what the backbone was built from; a file of its weights describes it so.
         backbone: maps float images (B, C, H, W) in [0, 1] to (B, dim).
         dim: width of the representation.
         inner: name of the part of `backbone` whose output is the feature map before the last stage;
             None if there is no such part.
-
-    Attributes:
-        config: what `build_encoder` built it from.
     """
 
-    config: EncoderConfig
-
-    def __init__(self, backbone: nn.Module, dim: int, inner: str | None = None) -> None:
+    def __init__(
+        self, config: EncoderConfig, backbone: nn.Module, dim: int, inner: str | None = None
+    ) -> None:
         super().__init__()
+        self.config = config
         self.backbone = backbone.to(memory_format=torch.channels_last)
         self.dim = dim
         self.inner = inner
@@ -49,7 +48,6 @@ def build_encoder(config: EncoderConfig, in_channels: int) -> Encoder:
     if config.name not in ENCODERS:
         raise ValueError(f"no encoder named {config.name!r}; there is {', '.join(ENCODERS)}")
     encoder: Encoder = pkgutil.resolve_name(ENCODERS[config.name])(config, in_channels)
-    encoder.config = config
     return encoder
 
 
@@ -85,7 +83,7 @@ def cnn(config: EncoderConfig, in_channels: int) -> Encoder:
         layers += [_conv(width, width) for _ in range(config.convs_per_stage - 1)]
         previous = width
     layers += [nn.AdaptiveAvgPool2d(3), _conv(previous, last, padding=0), nn.Flatten()]
-    return Encoder(nn.Sequential(*layers), last, inner=str(len(layers) - 3))
+    return Encoder(config, nn.Sequential(*layers), last, inner=str(len(layers) - 3))
 
 
 class Residual(nn.Module):
@@ -117,7 +115,7 @@ def resnet(config: EncoderConfig, in_channels: int) -> Encoder:
         layers.append(nn.Sequential(_conv(previous, width, pool=True), Residual(width)))
         previous = width
     layers += [nn.AdaptiveAvgPool2d(1), nn.Flatten()]
-    return Encoder(nn.Sequential(*layers), previous, inner=str(len(layers) - 4))
+    return Encoder(config, nn.Sequential(*layers), previous, inner=str(len(layers) - 4))
 
 
 def timm_model(config: EncoderConfig, in_channels: int) -> Encoder:
@@ -135,10 +133,10 @@ def timm_model(config: EncoderConfig, in_channels: int) -> Encoder:
     if inner not in dict(network.named_modules()):  # a few families name parts they do not have
         inner = None
     if not config.pretrained:
-        return Encoder(network, dim, inner)
+        return Encoder(config, network, dim, inner)
     about = network.pretrained_cfg
     standardise = Standardise(about["mean"], about["std"], in_channels)
-    return Encoder(nn.Sequential(standardise, network), dim, inner and f"1.{inner}")
+    return Encoder(config, nn.Sequential(standardise, network), dim, inner and f"1.{inner}")
 
 
 def timm_network(config: EncoderConfig, in_channels: int, **options: Any) -> Any:
@@ -198,4 +196,4 @@ def resnet18(config: EncoderConfig, in_channels: int) -> Encoder:
     nn.init.kaiming_normal_(network.conv1.weight, mode="fan_out", nonlinearity="relu")
     network.maxpool = nn.Identity()
     network.fc = nn.Identity()
-    return Encoder(network, 512, inner="layer3")
+    return Encoder(config, network, 512, inner="layer3")

@@ -12,7 +12,6 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor, nn
 
-from simclr.config.schema import EncoderConfig
 from simclr.errors import SimclrError
 from simclr.evaluation.probe import FeatureNorm
 from simclr.files import parse_json, printable, write_whole
@@ -28,20 +27,19 @@ from simclr.models.weight_checks import (
 )
 
 
-def save_encoder(path: Path, encoder: Encoder, config: EncoderConfig, in_channels: int) -> None:
+def save_encoder(path: Path, encoder: Encoder, in_channels: int) -> None:
     """Write the encoder's weights, with what is needed to build it as metadata."""
-    _save(path, encoder, _encoder_metadata(config, in_channels))
+    _save(path, encoder, _encoder_metadata(encoder, in_channels))
 
 
 def save_classifier(
     path: Path,
     classifier: Classifier,
-    config: EncoderConfig,
     shape: tuple[int, int, int],
     classes: tuple[str, ...],
 ) -> None:
     """Write a whole classifier, with its encoder's config, image shape and class names."""
-    metadata = _encoder_metadata(config, shape[0])
+    metadata = _encoder_metadata(classifier.encoder, shape[0])
     _save(path, classifier, metadata | {"shape": list(shape), "classes": list(classes)})
 
 
@@ -149,10 +147,10 @@ def load_weights(encoder: Encoder, path: Path | str) -> None:
     encoder.load_state_dict(tensors)
 
 
-def _encoder_metadata(config: EncoderConfig, in_channels: int) -> dict[str, Any]:
+def _encoder_metadata(encoder: Encoder, in_channels: int) -> dict[str, Any]:
     architecture = {
         key: value
-        for key, value in asdict(config).items()
+        for key, value in asdict(encoder.config).items()
         if key not in PLACES and value is not None and value is not False
     }
     return {"encoder": architecture, "in_channels": in_channels}

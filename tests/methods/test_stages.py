@@ -9,6 +9,7 @@ from safetensors.torch import load_file
 
 from simclr import load_classifier, load_encoder
 from simclr.config.schema import EncoderConfig
+from simclr.errors import SimclrError
 from simclr.methods.simclr import SimCLR
 from simclr.methods.stages import stages
 
@@ -49,6 +50,14 @@ def test_the_encoder_of_a_run_with_a_student_is_the_larger_one(tmp_path: Path) -
     ):
         assert encoder.config == config
         assert encoder.eval()(torch.zeros(1, 1, 28, 28)).shape == (1, 32)
+
+
+def test_a_student_that_does_not_fit_the_images_is_refused_before_training(tmp_path: Path) -> None:
+    stages = ("clustering.max_epochs=1", "student.max_epochs=1")
+    deep = ("data.image_size=12", "encoder.channels=[4,8]", "student.channels=[4,8,8,8,8,8]")
+    with pytest.raises(SimclrError, match=r"^student\.channels=\[4, 8, 8, 8, 8, 8\]: too many"):
+        do(tmp_path / "run", "task=pretrain", *stages, *deep)
+    assert not (tmp_path / "run" / "checkpoints").exists()
 
 
 def test_a_stage_says_its_length(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -89,6 +89,7 @@ def test_the_loss_is_the_second_stage_s_and_the_cross_entropy_with_the_teacher(
     images: Tensor,
 ) -> None:
     record = fit(student(), images)
+    assert len(record.losses) == len(images) // 32
     for loss, (_, projections), (_, own), (_, taught) in zip(
         record.losses,
         *(record.seen[name] for name in ("head", "cluster_heads", "teacher")),
@@ -107,7 +108,9 @@ def test_the_loss_is_the_second_stage_s_and_the_cross_entropy_with_the_teacher(
 
 def test_the_teacher_sees_whole_images(images: Tensor) -> None:
     known = {bytes(image.numpy().tobytes()) for image in images.float() / 255}
-    for seen, _ in fit(student(), images).seen["teacher"]:
+    batches = fit(student(), images).seen["teacher"]
+    assert len(batches) == len(images) // 32
+    for seen, _ in batches:
         assert {image.numpy().tobytes() for image in seen} <= known
 
 

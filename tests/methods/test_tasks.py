@@ -198,7 +198,7 @@ def test_the_benchmark_scores_as_each_task_does_alone(benchmarked: Path, tmp_pat
     L.seed_everything(1, verbose=False)
     config = results(benchmarked)["config"]
     encoder = EncoderConfig(**config["encoder"])
-    save_encoder(tmp_path / "encoder.safetensors", build_encoder(encoder, 1), encoder, 1)
+    save_encoder(tmp_path / "encoder.safetensors", build_encoder(encoder, 1), 1)
 
     def schedule(method: str) -> list[str]:
         keys = {"max_epochs": "trainer", "batch_size": "data", "lr": "optimizer"}
@@ -269,7 +269,9 @@ def test_neighbours_are_alike_in_representations_and_in_inner_features() -> None
     splits = Splits(images, LabelledImages(images, kinds), torch.arange(40), None, None, ("a", "b"))
     job = Job(configured(*TINY, "label_spread.neighbours=5"), splits, Path(), Progress(0))
     torch.manual_seed(0)
-    encoder = Encoder(nn.Sequential(nn.Conv2d(1, 1, 1), FirstRows()), 12, inner="0")
+    encoder = Encoder(
+        EncoderConfig(), nn.Sequential(nn.Conv2d(1, 1, 1), FirstRows()), 12, inner="0"
+    )
     neighbours = torch.from_numpy(Features(encoder, job).graph.toarray()) > 1e-6
     assert neighbours.any(1).all()
     assert not neighbours[kinds[:, None] != kinds].any()

@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from simclr.config.schema import EncoderConfig
 from simclr.models.batch_norm import SAMPLE, measure_batch_norm
 from simclr.models.encoders import Encoder
 
@@ -16,7 +17,7 @@ def images(count: int) -> Tensor:
 def encoder() -> Encoder:
     torch.manual_seed(0)
     backbone = nn.Sequential(nn.Conv2d(1, 3, 4), nn.BatchNorm2d(3), nn.Flatten())
-    made = Encoder(backbone, 3)
+    made = Encoder(EncoderConfig(), backbone, 3)
     made(5 * torch.rand(8, 1, 4, 4))  # statistics of something else
     return made
 
@@ -57,7 +58,7 @@ def test_same_images_whenever_there_are_more_than_enough() -> None:
 
 
 def test_an_encoder_without_batch_norm_stays_as_it_is() -> None:
-    plain = Encoder(nn.Sequential(nn.Flatten(), nn.Linear(16, 3)), 3)
+    plain = Encoder(EncoderConfig(), nn.Sequential(nn.Flatten(), nn.Linear(16, 3)), 3)
     before = plain(torch.ones(2, 1, 4, 4))
     measure_batch_norm(plain, images(20))
     assert torch.equal(plain(torch.ones(2, 1, 4, 4)), before)

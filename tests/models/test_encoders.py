@@ -71,7 +71,7 @@ def test_inner_features_are_what_the_last_stage_sees(name: str, channels: int) -
 
 @pytest.mark.parametrize("inner", [None, "0"])
 def test_a_network_without_a_map_of_inner_features(inner: str | None) -> None:
-    encoder = Encoder(nn.Sequential(nn.Flatten(), nn.Linear(16, 3)), 3, inner)
+    encoder = Encoder(EncoderConfig(), nn.Sequential(nn.Flatten(), nn.Linear(16, 3)), 3, inner)
     (representations,) = extract_layers(encoder, torch.ones(5, 1, 4, 4, dtype=torch.uint8))
     assert representations.shape == (5, 3)
 

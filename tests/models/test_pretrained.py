@@ -51,7 +51,7 @@ def test_the_features_are_those_of_the_published_network(published: Path, tmp_pa
     with torch.inference_mode():
         torch.testing.assert_close(encoder(images), features_by_timm(published, images))
 
-    save_encoder(tmp_path / "encoder.safetensors", encoder, config, 3)
+    save_encoder(tmp_path / "encoder.safetensors", encoder, 3)
     published_elsewhere = load_encoder(tmp_path / "encoder.safetensors")
     with torch.inference_mode():
         torch.testing.assert_close(published_elsewhere(images), encoder(images))

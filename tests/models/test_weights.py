@@ -65,7 +65,7 @@ def test_an_encoder_comes_back_the_same(
     path: Path, config: EncoderConfig, in_channels: int
 ) -> None:
     saved = encoder(config=config, in_channels=in_channels).eval()
-    save_encoder(path, saved, config, in_channels)
+    save_encoder(path, saved, in_channels)
     loaded = load_encoder(path)
     assert same(saved, loaded)
     assert not loaded.training
@@ -74,7 +74,7 @@ def test_an_encoder_comes_back_the_same(
 
 def test_an_encoder_takes_weights_of_another(path: Path) -> None:
     saved, other = encoder(0), encoder(1)
-    save_encoder(path, saved, CONFIG, 1)
+    save_encoder(path, saved, 1)
     assert not same(saved, other)
     load_weights(other, path)
     assert same(saved, other)
@@ -83,7 +83,7 @@ def test_an_encoder_takes_weights_of_another(path: Path) -> None:
 @pytest.mark.parametrize("norm", [True, False])
 def test_a_classifier_comes_back_the_same(path: Path, norm: bool) -> None:
     saved = classifier(norm)
-    save_classifier(path, saved, CONFIG, (1, 20, 20), ("ant", "bee", "cat"))
+    save_classifier(path, saved, (1, 20, 20), ("ant", "bee", "cat"))
     loaded = load_classifier(path)
     assert same(saved, loaded)
     assert not loaded.training
@@ -97,10 +97,10 @@ def metadata(path: Path) -> Any:
 
 def test_a_file_describes_what_it_holds(path: Path) -> None:
     described = {"name": "cnn", "channels": [8, 16, 24], "convs_per_stage": 2}
-    config = replace(CONFIG, weights="somewhere/else.safetensors")
-    save_encoder(path, encoder(), config, 1)
+    saved = encoder(config=replace(CONFIG, weights="somewhere/else.safetensors"))
+    save_encoder(path, saved, 1)
     assert metadata(path) == {"encoder": described, "in_channels": 1}
-    save_classifier(path, classifier(), config, (1, 20, 20), ("ant", "bee", "cat"))
+    save_classifier(path, Classifier(saved, 3), (1, 20, 20), ("ant", "bee", "cat"))
     assert metadata(path) == {
         "encoder": described,
         "in_channels": 1,
@@ -110,14 +110,14 @@ def test_a_file_describes_what_it_holds(path: Path) -> None:
 
 
 def test_the_same_weights_are_the_same_file(path: Path, tmp_path: Path) -> None:
-    save_encoder(path, encoder(), CONFIG, 1)
-    save_encoder(tmp_path / "again.safetensors", encoder(), CONFIG, 1)
+    save_encoder(path, encoder(), 1)
+    save_encoder(tmp_path / "again.safetensors", encoder(), 1)
     assert path.read_bytes() == (tmp_path / "again.safetensors").read_bytes()
     assert {file.suffix for file in tmp_path.iterdir()} == {".safetensors"}
 
 
 def test_weights_that_do_not_fit_are_all_named(path: Path) -> None:
-    save_encoder(path, encoder(), CONFIG, 1)
+    save_encoder(path, encoder(), 1)
     other = encoder(config=EncoderConfig(channels=[8, 12, 24], convs_per_stage=1))
     before = {name: value.clone() for name, value in other.state_dict().items()}
     with pytest.raises(SimclrError, match=r"encoder\.weights=.*do not fit") as refused:
@@ -134,7 +134,7 @@ def test_weights_that_do_not_fit_are_all_named(path: Path) -> None:
 
 
 def test_weights_for_another_number_of_channels(path: Path) -> None:
-    save_encoder(path, encoder(), CONFIG, 1)
+    save_encoder(path, encoder(), 1)
     with pytest.raises(SimclrError, match=r"\(8, 1, 5, 5\) in the file, \(8, 3, 5, 5\) needed"):
         load_weights(encoder(in_channels=3), path)
 
@@ -169,7 +169,7 @@ def test_a_file_that_is_no_safetensors(path: Path, content: bytes) -> None:
 
 
 def test_a_truncated_file(path: Path) -> None:
-    save_encoder(path, encoder(), CONFIG, 1)
+    save_encoder(path, encoder(), 1)
     path.write_bytes(path.read_bytes()[:-100])
     everything_refuses(path, "not a readable safetensors file")
 
@@ -199,9 +199,9 @@ def test_tensors_that_nothing_describes(path: Path) -> None:
 
 
 def test_one_kind_of_file_is_not_the_other(path: Path, tmp_path: Path) -> None:
-    save_encoder(path, encoder(), CONFIG, 1)
+    save_encoder(path, encoder(), 1)
     with pytest.raises(SimclrError, match="holds no classifier"):
         load_classifier(path)
-    save_classifier(path, classifier(), CONFIG, (1, 20, 20), ("ant", "bee", "cat"))
+    save_classifier(path, classifier(), (1, 20, 20), ("ant", "bee", "cat"))
     with pytest.raises(SimclrError, match="holds no encoder"):
         load_encoder(path)

@@ -47,7 +47,7 @@ def pixels() -> Encoder:
             super().__init__()
             self.weight = nn.Parameter(torch.zeros(1))
 
-    return Encoder(Pixels(), 28 * 28)
+    return Encoder(EncoderConfig(), Pixels(), 28 * 28)
 
 
 def probe_accuracy(
