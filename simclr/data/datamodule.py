@@ -8,7 +8,8 @@ from torch import Tensor
 
 from simclr.data.batches import EVAL_BATCH, EvalBatches, ShuffledBatches, TrainBatches
 from simclr.data.images import Images, LabelledImages
-from simclr.data.streaming import StreamedBatches, StreamedImages, usual_workers
+from simclr.data.streaming import StreamedBatches, StreamedImages
+from simclr.data.workers import usual_workers
 from simclr.errors import SimclrError
 from simclr.views import Views
 

@@ -11,9 +11,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 from torch import Tensor
+from torch.utils.data import Dataset
 
 from simclr.config.schema import MAX_PIXELS
 from simclr.data.walk import readable
+from simclr.data.workers import ahead, usual_workers
 
 if TYPE_CHECKING:
     from PIL.Image import Image as PillowImage
@@ -22,6 +24,9 @@ logger = logging.getLogger(__name__)
 
 Shape = tuple[int, int, int]  # (C, H, W) of an image
 Range = tuple[float, float]  # the values that are black and white
+
+MANY = 2_000  # files: starting processes takes less time than they save
+CHUNK = 64  # files that a process decodes at once; shared memory holds a few of these
 
 ORIENTATION = 0x0112  # the EXIF tag
 USUAL_WHITES = (1, 255, 1_023, 4_095, 16_383, 65_535)  # floats, and integers of 8 to 16 bits
@@ -50,17 +55,21 @@ AS_IT_IS = Decoding()
 def read_images(
     paths: Sequence[Path], shape: Shape, threads: int | None = None, decoding: Decoding = AS_IT_IS
 ) -> tuple[Tensor, list[str | None]]:
-    """Decode in parallel.
+    """Decode in parallel, `MANY` files and more in processes of their own.
+
+    Python's lock lets threads decode small images no faster than one of them does.
 
     Args:
         paths: N files.
         shape: (C, H, W) that every image is brought to.
-        threads: None leaves their number to Python.
+        threads: so many, and no processes; None leaves the choice to this function.
         decoding: the same for all files.
 
     Returns:
         uint8 (N, C, H, W), and for each file what is wrong with it, naming it, or None.
     """
+    if threads is None and len(paths) >= MANY:
+        return _read_by_processes(_Chunks(paths, shape, decoding))
     with torch.inference_mode(False):  # which threads do not inherit
         images = torch.zeros(len(paths), *shape, dtype=torch.uint8)
 
@@ -71,8 +80,34 @@ def read_images(
             return readable(f"{paths[index]}: cannot be read: {error}")
         return None
 
+    if threads == 1:
+        return images, [*map(read, range(len(paths)))]
     with ThreadPoolExecutor(threads) as pool:
-        return images, list(pool.map(read, range(len(paths))))
+        return images, [*pool.map(read, range(len(paths)))]
+
+
+class _Chunks(Dataset[tuple[Tensor, list[str | None]]]):
+    """A data set whose items are what `read_images` says of `CHUNK` files each."""
+
+    def __init__(self, paths: Sequence[Path], shape: Shape, decoding: Decoding) -> None:
+        self.paths, self.shape, self.decoding = paths, shape, decoding
+
+    def __len__(self) -> int:
+        return -(-len(self.paths) // CHUNK)
+
+    def __getitem__(self, index: int) -> tuple[Tensor, list[str | None]]:
+        paths = self.paths[index * CHUNK : (index + 1) * CHUNK]
+        return read_images(paths, self.shape, 1, self.decoding)
+
+
+def _read_by_processes(chunks: _Chunks) -> tuple[Tensor, list[str | None]]:
+    with torch.inference_mode(False):
+        images = torch.empty(len(chunks.paths), *chunks.shape, dtype=torch.uint8)
+    problems: list[str | None] = []
+    for read, wrong in ahead(chunks, usual_workers()):
+        images[len(problems) : len(problems) + len(read)] = read
+        problems += wrong
+    return images, problems
 
 
 def read_image(path: Path, shape: Shape, decoding: Decoding = AS_IT_IS) -> Tensor:

@@ -1,27 +1,18 @@
 """Images decoded from their files in every epoch, because memory does not hold them all."""
 
-import multiprocessing
-import os
-import signal
-import sys
-import threading
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import Dataset
 
 from simclr.data.batches import ShuffledBatches
 from simclr.data.image_files import AS_IT_IS, Decoding, are_few, read_images, tell_broken
 from simclr.data.walk import some_of
+from simclr.data.workers import ahead
 from simclr.errors import SimclrError
 from simclr.launch.memory import memory_limit
-from simclr.launch.signals import STOP
-
-# Not what a launcher such as joblib has set for processes of its own kind.
-PROCESSES = multiprocessing.get_context("fork" if sys.platform == "linux" else "spawn")
 
 
 class StreamedImages:
@@ -129,44 +120,9 @@ class StreamedBatches(ShuffledBatches):
         self.workers = workers
 
     def select(self, rows: Tensor) -> Iterator[tuple[Tensor, ...]]:
-        loader = DataLoader(
-            _Batches(self.images, rows),
-            batch_size=None,
-            num_workers=self.workers,
-            pin_memory=torch.cuda.is_available(),
-            multiprocessing_context=PROCESSES if self.workers else None,
-            worker_init_fn=_obey_the_parent if sys.platform == "linux" else None,
-        )
-        for batch, problems in _started(loader):
+        for batch, problems in ahead(_Batches(self.images, rows), self.workers):
             self.images.go_on_without(problems)
             yield (batch,)
-
-
-def _started(loader: DataLoader[Any]) -> Iterator[Any]:
-    """Start the processes of a loader so that they leave signals to this process.
-
-    A signal to the whole process group, as SLURM and `timeout` send it, must not end them before
-    this process has finished its step. They inherit what is blocked here while they are started.
-    """
-    if sys.platform != "linux":
-        return iter(loader)
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, STOP)
-    try:
-        return iter(loader)
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
-
-
-def _obey_the_parent(worker: int) -> None:
-    """End this process upon a SIGTERM of its parent alone."""
-
-    def wait() -> None:
-        parent = os.getppid()
-        while (received := signal.sigwaitinfo({signal.SIGTERM})) and received.si_pid != parent:
-            pass
-        os._exit(0)
-
-    threading.Thread(target=wait, daemon=True).start()
 
 
 class _Batches(Dataset[tuple[Tensor, list[str]]]):
@@ -193,12 +149,6 @@ def _filled(images: Tensor, whole: Tensor) -> Tensor:
     positions = torch.arange(len(images))
     before = torch.where(whole, positions, -1).cummax(0).values
     return images[torch.where(before < 0, positions[whole][0], before)]
-
-
-def usual_workers() -> int:
-    """One process for each core that this one may use, shared with the others on this machine."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return max(1, (cores or 1) // int(os.environ.get("LOCAL_WORLD_SIZE", "1")))
 
 
 def fits(count: int, shape: tuple[int, int, int]) -> bool:

@@ -8,8 +8,9 @@ import pytest
 import torch
 from PIL import Image
 
+from simclr.data import image_files
 from simclr.data.folder import read_folder
-from simclr.data.image_files import read_image, value_range
+from simclr.data.image_files import read_image, read_images, value_range
 from simclr.errors import SimclrError
 
 SHAPE = (1, 4, 4)
@@ -103,6 +104,25 @@ def test_the_limit_of_pixels_is_a_key(tmp_path: Path) -> None:
     with pytest.raises(SimclrError, match=r"1\.png: .*4x4 pixels, more than data\.max_pixels=15"):
         read_folder(tmp_path, 4, 1, max_pixels=15)
     assert len(read_folder(tmp_path, 4, 1, max_pixels=16).train.labels) == 1
+
+
+def test_processes_read_many_files_as_threads_read_few(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    paths = [tmp_path / f"{number}.png" for number in range(7)]
+    for number, path in enumerate(paths):
+        Image.new("L", (4, 4), number).save(path)
+    paths[2].write_bytes(b"no image")
+    few, wrong_of_few = read_images(paths, (1, 4, 4))
+
+    monkeypatch.setattr(image_files, "MANY", 7)
+    monkeypatch.setattr(image_files, "CHUNK", 3)
+    monkeypatch.delattr(image_files, "ThreadPoolExecutor")
+    many, wrong_of_many = read_images(paths, (1, 4, 4))
+    assert few[:, 0, 0, 0].tolist() == [0, 1, 0, 3, 4, 5, 6]
+    assert many.equal(few)
+    assert wrong_of_few == wrong_of_many
+    assert [place for place, problem in enumerate(wrong_of_many) if problem] == [2]
 
 
 def unlabelled(root: Path, whole: int, broken: int) -> None:
