@@ -61,7 +61,7 @@ def test_the_weights_after_five_steps_are_those_of_one_process(
     assert torch.load(tmp_path / "checkpoints/last.ckpt", weights_only=True)["global_step"] == 5
     ranks = run_ranks(pretrained_by_rank, world_size, world_size, *settings)
     for weights, metrics in ranks:
-        assert metrics["loss"] == pytest.approx(measured["loss"], rel=1e-5)
+        assert metrics["loss"] == pytest.approx(measured["loss"], rel=1e-4)
         assert metrics == pytest.approx(measured, abs=0.021)  # one of 50 images
         for name, tensor in weights.items():
             torch.testing.assert_close(tensor, expected[name], rtol=1e-3, atol=1e-5)

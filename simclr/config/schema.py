@@ -122,9 +122,6 @@ class StudentConfig:
     max_epochs: int = key(0, "length of the third stage; 0: none", at_least=0)
     batch_size: int = key(256, "images per batch", at_least=2)
     lr: float = key(4e-3, "peak learning rate", at_least=0)
-    augment_strength: float = key(
-        0.7, "strength of the views, as a share of those of the first stage", at_least=0, at_most=1
-    )
     channels: list[int] = key(
         [32, 64, 128, 256], "cnn, resnet: width of each stage of the larger encoder", at_least=1
     )

@@ -34,12 +34,17 @@ class _DataModule(L.LightningDataModule):
     def device(self) -> torch.device:
         return self.trainer.strategy.root_device if self.trainer else torch.device("cpu")
 
-    def unlabelled_batches(self, images: Images, batch_size: int, seed: int) -> ShuffledBatches:
-        """Batches (images uint8 (B, C, H, W), seed); the views are made after the transfer."""
+    def unlabelled_batches(
+        self, images: Images, batch_size: int, seed: int, *beside: Tensor
+    ) -> ShuffledBatches:
+        """Batches (images uint8 (B, C, H, W), rows of `beside`, seed).
+
+        The views are made after the transfer.
+        """
         place = (batch_size, seed, self.rank, self.world_size)
         if isinstance(images, StreamedImages):
-            return StreamedBatches(images, *place, usual_workers())
-        return TrainBatches((images.to(self.device),), *place)
+            return StreamedBatches(images, *place, usual_workers(), beside)
+        return TrainBatches(tuple(one.to(self.device) for one in (images, *beside)), *place)
 
     def draw_views(self, views: Views, images: Tensor, seed: int, count: int) -> Tensor:
         """`count` views of each image, (count * B, C, H, W).
@@ -105,14 +110,35 @@ class ContrastiveDataModule(_DataModule):
         return self.on_after_batch_transfer(next(iter(self.train_dataloader())), 0)
 
 
-class StudentDataModule(ContrastiveDataModule):
-    """Unlabelled images as a teacher sees them, and pairs of views, as a student does."""
+class StudentDataModule(_DataModule):
+    """A view of each unlabelled image, and its clusters.
 
-    def on_after_batch_transfer(  # type: ignore[override]
-        self, batch: Any, dataloader_idx: int
-    ) -> tuple[Tensor, tuple[Tensor, Tensor]]:
-        """The images, float (B, C, H, W) in [0, 1], and two views of each."""
-        return to_float(batch[0]), super().on_after_batch_transfer(batch, dataloader_idx)
+    Args:
+        images: uint8 (N, C, H, W), in memory and, in training, on the device; or in files.
+        shares: (N, K), of the clusters.
+        views: the augmentation.
+        batch_size: images in a batch over all devices.
+        seed: of order and views.
+    """
+
+    def __init__(
+        self, images: Images, shares: Tensor, views: Views, batch_size: int, seed: int = 0
+    ) -> None:
+        super().__init__()
+        self.images = images
+        self.shares = shares
+        self.views = views
+        self.batch_size = batch_size
+        self.seed = seed
+
+    def train_dataloader(self) -> ShuffledBatches:
+        """Batches (images uint8 (B, C, H, W), shares (B, K), seed)."""
+        return self.unlabelled_batches(self.images, self.batch_size, self.seed, self.shares)
+
+    def on_after_batch_transfer(self, batch: Any, dataloader_idx: int) -> tuple[Tensor, Tensor]:
+        """(views float (B, C, H, W) in [0, 1], shares (B, K))."""
+        images, shares, seed = batch
+        return self.draw_views(self.views, images, seed, count=1), shares
 
 
 class LabelledDataModule(_DataModule):

@@ -95,7 +95,7 @@ class StreamedImages:
 
 
 class StreamedBatches(ShuffledBatches):
-    """Shuffled batches (images, seed), decoded ahead by processes of their own.
+    """Shuffled batches (images, ..., seed), decoded ahead by processes of their own.
 
     Args:
         images: of which a batch is made.
@@ -104,6 +104,7 @@ class StreamedBatches(ShuffledBatches):
         rank: this process.
         world_size: all processes.
         workers: processes that decode.
+        beside: (N, ...); rows of these belong to the images.
     """
 
     def __init__(
@@ -114,15 +115,18 @@ class StreamedBatches(ShuffledBatches):
         rank: int,
         world_size: int,
         workers: int,
+        beside: tuple[Tensor, ...] = (),
     ) -> None:
         super().__init__(len(images), batch_size, seed, rank, world_size)
         self.images = images
         self.workers = workers
+        self.beside = beside
 
     def select(self, rows: Tensor) -> Iterator[tuple[Tensor, ...]]:
-        for batch, problems in ahead(_Batches(self.images, rows), self.workers):
+        decoded = ahead(_Batches(self.images, rows), self.workers)
+        for row, (batch, problems) in zip(rows, decoded, strict=True):
             self.images.go_on_without(problems)
-            yield (batch,)
+            yield (batch, *(tensor[row] for tensor in self.beside))
 
 
 class _Batches(Dataset[tuple[Tensor, list[str]]]):

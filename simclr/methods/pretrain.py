@@ -1,15 +1,16 @@
-"""Pretraining: an encoder from unlabelled images, in one or two stages."""
+"""Pretraining: an encoder from unlabelled images, in one to three stages."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import lightning as L
 import torch
-from torch import nn
+from torch import Tensor
 
+from simclr.config.schema import Config
 from simclr.data.datamodule import ContrastiveDataModule, StudentDataModule
 from simclr.data.images import LabelledImages
 from simclr.data.splits import Splits
@@ -25,7 +26,9 @@ from simclr.methods.base import (
     new_encoder,
 )
 from simclr.methods.before_clustering import BEFORE_CLUSTERING, better, save_before_clustering
+from simclr.methods.cluster_shares import cluster_shares, load_shares, save_shares
 from simclr.methods.clustering import Clustering
+from simclr.methods.encoder_training import EncoderTraining
 from simclr.methods.simclr import SimCLR
 from simclr.methods.stages import STAGES, Stage, count_views, stages, student_encoder
 from simclr.methods.student import Student
@@ -88,19 +91,20 @@ def pretrain(job: Job) -> Pretrained:
     over = 0
     for stage in todo[: stages_over(read_checkpoint(start)) if start else 0]:
         over += stage.steps(len(splits.unlabelled))
-        job.progress.skip(2 * stage.batch_size * stage.steps(len(splits.unlabelled)))
+        job.progress.skip(stage.views_per_step * stage.steps(len(splits.unlabelled)))
         todo = todo[1:]
     metrics: dict[str, float] = {}
-    module: SimCLR | None = None
+    module: EncoderTraining | None = None
     for stage in todo:
         if stage.name == "clustering" and start is None:
             save_before_clustering(job, encoder)
             beside = job.folder / "checkpoints"
-        teacher = None
-        if stage.name == "student" and student is not None:
-            teacher, encoder = _teacher(job, encoder, module), student
-        module = _module(job, stage, encoder, teacher)
-        metrics = _train(job, stage, module, clock, probe, start, over)
+        shares = None
+        if student is not None and stage.name == "student":
+            shares = _shares(job, module, beside)
+            encoder = student
+        module = _module(job, stage, encoder)
+        metrics = _train(job, stage, module, shares, clock, probe, start, over)
         over += stage.steps(len(splits.unlabelled))
         start = None
     metrics.pop("probe_accuracy", None)
@@ -123,42 +127,41 @@ def pretrain(job: Job) -> Pretrained:
     return Pretrained(encoder.eval(), features, result, probe[0].history if probe else [])
 
 
-def _teacher(job: Job, encoder: Encoder, trained: SimCLR | None) -> nn.Module:
-    """The encoder and the cluster heads that the second stage trained.
+def _shares(job: Job, trained: EncoderTraining | None, beside: Path) -> Tensor:
+    """The clusters that the second stage found, or, where a run goes on, those saved with it."""
+    if not isinstance(trained, Clustering):
+        clusters = sum(job.config.clustering.heads)
+        return load_shares(beside, len(job.splits.unlabelled), clusters)
+    shares = cluster_shares(job, trained.encoder, trained.cluster_heads)
+    if is_first():
+        save_shares(job.folder / "checkpoints", shares)
+    return shares
 
-    Batch norm's statistics become those of whole images, which the teacher looks at. Where a run
-    goes on in the third stage, `trained` is None, and the checkpoint brings the weights.
-    """
-    if isinstance(trained, Clustering):
-        measure_batch_norm(encoder, job.splits.unlabelled)
-        return nn.Sequential(encoder, trained.cluster_heads)
-    return nn.Sequential(encoder, nn.Linear(encoder.dim, sum(job.config.clustering.heads)))
 
-
-def _module(job: Job, stage: Stage, encoder: Encoder, teacher: nn.Module | None) -> SimCLR:
-    """The module that trains `encoder` in this stage; only a student has a teacher."""
+def _module(job: Job, stage: Stage, encoder: Encoder) -> EncoderTraining:
+    """The module that trains `encoder` in this stage."""
     config = job.config
     if number := STAGES.index(stage.name):
         L.seed_everything(config.seed + number, verbose=False)  # also where a stage was skipped
-    arguments: dict[str, Any] = {
+    shared: dict[str, Any] = {
         "encoder": encoder,
-        "head": build_head(config.head, encoder.dim),
-        "loss": config.loss,
         "optimizer": replace(config.optimizer, lr=stage.lr),
         "total_steps": stage.steps(len(job.splits.unlabelled)),
         "log_every_n_steps": config.trainer.log_every_n_steps,
     }
+    if stage.name == "student":
+        return Student(heads=config.clustering.heads, **shared)
+    shared |= {"head": build_head(config.head, encoder.dim), "loss": config.loss}
     if stage.clustering is None:
-        return SimCLR(**arguments)
-    if teacher is None:
-        return Clustering(clustering=stage.clustering, **arguments)
-    return Student(clustering=stage.clustering, teacher=teacher, **arguments)
+        return SimCLR(**shared)
+    return Clustering(clustering=stage.clustering, **shared)
 
 
 def _train(
     job: Job,
     stage: Stage,
-    module: SimCLR,
+    module: EncoderTraining,
+    shares: Tensor | None,
     clock: Clock,
     probe: list[LinearProbe],
     start: Path | None,
@@ -166,21 +169,25 @@ def _train(
 ) -> dict[str, float]:
     """Train the module's encoder in place.
 
-    It begins at the checkpoint `start` of this stage, if there is one. `over` steps of earlier
-    stages are over; curves go on from there.
+    A student learns `shares`. Training begins at the checkpoint `start` of this stage, if there is
+    one. `over` steps of earlier stages are over; curves go on from there.
 
     Returns:
         The last value of every metric.
     """
     config, splits, encoder = job.config, job.splits, module.encoder
-    kind = StudentDataModule if isinstance(module, Student) else ContrastiveDataModule
     views = build_views(stage.augment)
-    data = kind(splits.unlabelled, views, stage.batch_size, config.seed)
+    place = (views, stage.batch_size, config.seed)
+    data = (
+        ContrastiveDataModule(splits.unlabelled, *place)
+        if shares is None
+        else StudentDataModule(splits.unlabelled, shares, *place)
+    )
     _warn_of_equal_views(views, splits.shape)
     steps = stage.steps(len(splits.unlabelled))
     for one in probe:
         one.stage, one.encoder = stage.name, encoder
-    views_per_step = 2 * stage.batch_size
+    views_per_step = stage.views_per_step
     every = config.trainer.log_every_n_steps
     seen, names = _pictured(splits)
     trainer = build_trainer(
@@ -191,14 +198,13 @@ def _train(
             job.progress,
             *probe,
             Curves(clock, every, views_per_step, *module.curves),
-            *([Monitors(clock, config.probe.every_steps)] if config.probe.every_steps else []),
+            *(_of_projections(config, clock, steps) if shares is None else ()),
             Pictures(encoder, clock, build_views(replace(stage.augment, size=1.0)), seen, names),
             FiniteLoss(
                 f"loss.temperature={config.loss.temperature:g}; choose a lower "
                 f"{stage.name if stage.clustering else 'optimizer'}.lr "
                 "or a higher loss.temperature"
             ),
-            CollapseWarning(first_step=int(config.optimizer.warmup * steps)),
             Starved(),
             OwnFolder(job.folder),
             StopSignals(),
@@ -221,6 +227,13 @@ def _train(
     with job.progress.stage(f"{stage.name}, seed {config.seed}", views_per_step):
         trainer.fit(module, data, ckpt_path=start, weights_only=True)
     return logged(trainer)
+
+
+def _of_projections(config: Config, clock: Clock, steps: int) -> Iterator[L.Callback]:
+    """What looks at projections, which the first two stages have."""
+    yield CollapseWarning(first_step=int(config.optimizer.warmup * steps))
+    if config.probe.every_steps:
+        yield Monitors(clock, config.probe.every_steps)
 
 
 def _pictured(splits: Splits) -> tuple[LabelledImages, tuple[str, ...]]:

@@ -3,9 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-import lightning as L
 import torch
-from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
 
 from simclr.config.schema import (
@@ -17,15 +15,15 @@ from simclr.config.schema import (
 )
 from simclr.losses import LOSSES
 from simclr.losses.nt_xent import nt_xent, nt_xent_with_accuracy
+from simclr.methods.encoder_training import EncoderTraining
 from simclr.methods.stages import student_encoder
 from simclr.models.encoders import Encoder, build_encoder
 from simclr.models.heads import build_head
 from simclr.training.callbacks.checkpoints import read_checkpoint
-from simclr.training.optim import build_optimizer, warmup_cosine
 from simclr.training.resume import stages_over
 
 
-class SimCLR(L.LightningModule):
+class SimCLR(EncoderTraining):
     """Pull two views of an image together, and push all other images of the batch away.
 
     Args:
@@ -35,9 +33,6 @@ class SimCLR(L.LightningModule):
         optimizer: algorithm, learning rate and schedule.
         total_steps: length of the schedule; None: that of the training.
         log_every_n_steps: steps between two logged losses; the last step is logged, too.
-
-    Attributes:
-        curves: names of the logged metrics.
     """
 
     curves: tuple[str, ...] = ("loss", "contrastive_accuracy")
@@ -51,13 +46,9 @@ class SimCLR(L.LightningModule):
         total_steps: int | None = None,
         log_every_n_steps: int = 1,
     ) -> None:
-        super().__init__()
-        self.encoder = encoder
+        super().__init__(encoder, optimizer, total_steps, log_every_n_steps)
         self.head = head
         self.loss_config = loss
-        self.optimizer_config = optimizer
-        self.total_steps = total_steps
-        self.log_every_n_steps = log_every_n_steps
 
     @classmethod
     def load_from_checkpoint(  # type: ignore[override]
@@ -66,7 +57,8 @@ class SimCLR(L.LightningModule):
         """The module in a checkpoint, on the CPU.
 
         A checkpoint of a run says itself how to build it. That of another Trainer needs the
-        arguments of this class, `encoder` and `head` among them.
+        arguments of this class, `encoder` and `head` among them. A student has no projection head,
+        so that the one beside its encoder has random weights.
 
         Args:
             checkpoint_path: of the file.
@@ -93,13 +85,8 @@ class SimCLR(L.LightningModule):
             OptimizerConfig(**config["optimizer"]),
         )
         own = module.state_dict()
-        module.load_state_dict({name: of for name, of in weights.items() if name in own})
+        module.load_state_dict(own | {name: weights[name] for name in own if name in weights})
         return module
-
-    def forward(self, images: Tensor) -> Tensor:
-        """Float images (B, C, H, W) in [0, 1] to representations (B, D)."""
-        representations: Tensor = self.encoder(images)
-        return representations
 
     def training_step(self, views: tuple[Tensor, Tensor], batch_idx: int) -> dict[str, Tensor]:
         """The loss, and the projections of both views (2B, D), which callbacks look at."""
@@ -119,34 +106,14 @@ class SimCLR(L.LightningModule):
         projections = self.head(representations)
         z0, z1 = projections.chunk(2)
         temperature, options = self.loss_config.temperature, self._loss_options()
-        if not self._is_to_log():
+        if not self.is_to_log():
             return nt_xent(z0, z1, temperature, **options), projections, {}
         loss, accuracy = nt_xent_with_accuracy(z0, z1, temperature, **options)
         return loss, projections, {"contrastive_accuracy": accuracy}
-
-    def log_training(self, loss: Tensor, metrics: dict[str, Tensor]) -> None:
-        """Log every `log_every_n_steps` steps, because logging takes time, and at the last step."""
-        if self._is_to_log():
-            self.log_dict({"loss": loss.detach(), **metrics}, sync_dist=True, logger=False)
 
     def _loss_options(self) -> dict[str, Any]:
         return {
             **LOSSES[self.loss_config.name],
             "block_rows": self.loss_config.block_rows,
             "gather": self.trainer.world_size > 1,
-        }
-
-    def _is_to_log(self) -> bool:
-        step = self.trainer.global_step + 1
-        return step % self.log_every_n_steps == 0 or step == self.total_steps
-
-    def configure_optimizers(self) -> OptimizerLRScheduler:
-        config = self.optimizer_config
-        if self.total_steps is None:
-            self.total_steps = int(self.trainer.estimated_stepping_batches)
-        optimizer = build_optimizer(config, [(module, config.lr) for module in self.children()])
-        schedule = warmup_cosine(optimizer, self.total_steps, config.warmup)
-        return {
-            "optimizer": optimizer,
-            "lr_scheduler": {"scheduler": schedule, "interval": "step"},
         }

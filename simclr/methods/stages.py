@@ -25,6 +25,11 @@ class Stage:
     augment: AugmentConfig
     clustering: ClusteringConfig | None = None
 
+    @property
+    def views_per_step(self) -> int:
+        """Two views of each image pass the encoder, in the last stage one."""
+        return self.batch_size * (1 if self.name == "student" else 2)
+
     def steps(self, images: int) -> int:
         """Steps on so many images."""
         return self.max_epochs * (images // self.batch_size)
@@ -50,8 +55,8 @@ def stages(config: Config, images: int) -> list[Stage]:
     if not third.max_epochs:
         return both
     batch = min(third.batch_size, images // processes * processes)
-    mild = milder(config.augment, third.augment_strength)
-    return [*both, Stage("student", third.max_epochs, batch, third.lr, mild, second)]
+    last = Stage("student", third.max_epochs, batch, third.lr, config.augment, second)
+    return [*both, last]
 
 
 def student_encoder(teacher: EncoderConfig, student: StudentConfig) -> EncoderConfig:
@@ -73,4 +78,4 @@ def _epochs(chosen: int | None, steps: int, images: int, batch: int) -> int:
 
 def count_views(config: Config, images: int) -> int:
     """Views that pass the encoder in a pretraining on `images` images."""
-    return sum(2 * stage.batch_size * stage.steps(images) for stage in stages(config, images))
+    return sum(stage.views_per_step * stage.steps(images) for stage in stages(config, images))

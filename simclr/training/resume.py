@@ -92,8 +92,9 @@ def starting_point(config: Config, folder: Path, images: Mapping[str, str]) -> P
 def stages_over(checkpoint: Mapping[str, Any]) -> int:
     """How many stages of a pretraining are over: those before the checkpoint's own, 0 to 2."""
     weights = checkpoint["state_dict"]
-    of_student = any(name.startswith("teacher.") for name in weights)
-    return 2 if of_student else int("cluster_heads.weight" in weights)
+    if "cluster_heads.weight" not in weights:
+        return 0
+    return 1 if any(name.startswith("head.") for name in weights) else 2
 
 
 def same_settings(

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from simclr.config.augment import AugmentConfig
 from simclr.data import folder as folder_module
-from simclr.data.datamodule import ContrastiveDataModule
+from simclr.data.datamodule import ContrastiveDataModule, StudentDataModule
 from simclr.data.folder import read_folder
 from simclr.data.images import Images
 from simclr.data.streaming import StreamedBatches, StreamedImages, fits
@@ -69,6 +69,20 @@ def test_training_sees_the_same_views(root: Path) -> None:
     )
     for one, other in zip(files.example(), memory.example(), strict=True):
         assert torch.equal(one, other)
+
+
+def test_a_student_sees_the_same_views_and_their_clusters(root: Path) -> None:
+    shares = torch.arange(2.0 * (UNLABELED + LABELLED)).view(-1, 2)
+    views = build_views(AugmentConfig(rotation=30))
+    for files, memory in zip(
+        *(
+            StudentDataModule(images, shares, views, 4, 3).train_dataloader()
+            for images in both(root)
+        ),
+        strict=True,
+    ):
+        for one, other in zip(files, memory, strict=True):
+            assert torch.equal(torch.as_tensor(one), torch.as_tensor(other))
 
 
 def test_batches_resume_where_they_were(root: Path) -> None:

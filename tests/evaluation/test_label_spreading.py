@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from simclr.evaluation.label_spreading import spread_labels
+from simclr.evaluation.label_spreading import spread, spread_labels
 from simclr.evaluation.neighbours import neighbour_graph
 
 
@@ -82,3 +82,13 @@ def test_a_class_without_labels_is_nowhere_the_likeliest() -> None:
     shares = spread_labels(graph, torch.tensor([0, 60]), torch.tensor([0, 2]), 3, alpha=0.9)
     assert shares.isfinite().all()
     assert (shares.argmax(1) == 2 * arc).all()
+
+
+def test_neighbours_outvote_a_wrong_cluster() -> None:
+    features, of = arcs()
+    shares = torch.nn.functional.one_hot(of, 2).float()
+    wrong = [7, 20, 50]
+    shares[wrong] = shares[wrong].flip(1)
+    found = spread(neighbour_graph(features, k=5), shares, alpha=0.9, tolerance=1e-3)
+    assert found.argmax(1).equal(of)
+    assert not shares.argmax(1).equal(of)

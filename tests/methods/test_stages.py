@@ -11,7 +11,7 @@ from simclr import load_classifier, load_encoder
 from simclr.config.schema import EncoderConfig
 from simclr.errors import SimclrError
 from simclr.methods.simclr import SimCLR
-from simclr.methods.stages import stages
+from simclr.methods.stages import count_views, stages
 
 
 @pytest.mark.parametrize(
@@ -25,6 +25,11 @@ def test_few_images_are_seen_more_often(images: int, epochs: tuple[int, int]) ->
 def test_a_number_of_epochs_counts_where_it_is_given() -> None:
     config = configured("trainer.max_epochs=3", "clustering.max_epochs=0")
     assert [stage.max_epochs for stage in stages(config, 500)] == [3]
+
+
+def test_a_student_sees_one_view_of_each_image() -> None:
+    config = configured("trainer.max_epochs=3", "clustering.max_epochs=2", "student.max_epochs=5")
+    assert count_views(config, 512) == 2 * 3 * 512 + 2 * 2 * 512 + 5 * 512
 
 
 def test_a_second_stage_that_does_harm_is_undone(
@@ -41,7 +46,8 @@ def test_a_second_stage_that_does_harm_is_undone(
 def test_the_encoder_of_a_run_with_a_student_is_the_larger_one(tmp_path: Path) -> None:
     stages = ("trainer.max_epochs=1", "clustering.max_epochs=1", "student.max_epochs=1")
     larger = ("student.channels=[8,16,32]", "student.convs_per_stage=2", "student.batch_size=32")
-    folder = do(tmp_path / "run", "labels.draws=1", "methods=[linear_eval]", *stages, *larger)
+    kept = "data.val_images=0"  # which would undo what seven steps make of a student
+    folder = do(tmp_path / "run", "labels.draws=1", "methods=[linear_eval]", kept, *stages, *larger)
     config = EncoderConfig(name="cnn", channels=[8, 16, 32], convs_per_stage=2)
     for encoder in (
         load_encoder(folder / "encoder.safetensors"),
