@@ -20,6 +20,7 @@ import kinds
 import labels
 import neighbours
 import nt_xent
+import paired
 import photos
 import startup
 import throughput
@@ -28,6 +29,7 @@ from simclr.reports.results import Row, table
 
 HERE = Path(__file__).parent
 ROOT = HERE.parent
+RECORD = HERE / "results" / "record"
 PAGES = (
     ROOT / "README.md",
     HERE / "README.md",
@@ -81,6 +83,8 @@ TABLES: dict[str, Callable[[Any], str]] = {
 FOLDERS: dict[str, Callable[[Path], str]] = {
     "default": main_table,
     "record": lambda folder: (folder / "README.md").read_text().strip(),
+    "without_student": lambda folder: (folder / "README.md").read_text().strip(),
+    "student": lambda _: paired.table(RECORD, HERE / "results" / "without_student"),
     "ablation": ablation.table,
     "kinds": lambda _: kinds.kinds_table(kinds.FOLDER),
     "sizes": lambda _: kinds.sizes_table(kinds.FOLDER),

@@ -5,6 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import paired
 import pytest
 import tables
 from command_line import TINY
@@ -47,3 +48,21 @@ def test_accuracy_is_measured_against_the_number_of_labels(
     assert [row["test"]["n"] for row in rows] == [3, 3, 3, 3, 1]
     assert rows[0]["test"]["mean"] < rows[-1]["test"]["mean"] <= 1
     assert figure.exists()
+
+
+def test_gains_are_paired_by_seed(tmp_path: Path) -> None:
+    def run(name: str, *scores: tuple[str, int, int, float]) -> Path:
+        (tmp_path / name).mkdir()
+        rows = [",".join(map(str, row)) for row in scores]
+        header = "method,pretrain_seed,label_seed,test_accuracy"
+        (tmp_path / name / "results.csv").write_text("\n".join([header, *rows]))
+        return tmp_path / name
+
+    base = run("base", ("a", 0, 0, 0.5), ("a", 0, 1, 0.6), ("a", 1, 0, 0.9), ("b", 0, 0, 0.1))
+    better = run("better", ("a", 0, 0, 0.6), ("a", 0, 1, 0.9), ("a", 1, 0, 0.9))
+    means, summary = paired.gains(better, base)["a"]
+    assert means == pytest.approx([0.2, 0])
+    assert (summary.mean, summary.n) == (pytest.approx(0.1), 2)
+    assert paired.gains(better, base).keys() == {"a"}
+    with pytest.raises(ValueError, match="different seeds or label draws"):
+        paired.gains(better, run("fewer", ("a", 0, 0, 0.5)))
