@@ -200,11 +200,7 @@ def _train(
             Curves(clock, every, views_per_step, *module.curves),
             *(_of_projections(config, clock, steps) if shares is None else ()),
             Pictures(encoder, clock, build_views(replace(stage.augment, size=1.0)), seen, names),
-            FiniteLoss(
-                f"loss.temperature={config.loss.temperature:g}; choose a lower "
-                f"{stage.name if stage.clustering else 'optimizer'}.lr "
-                "or a higher loss.temperature"
-            ),
+            FiniteLoss(_advice(config, stage)),
             Starved(),
             OwnFolder(job.folder),
             StopSignals(),
@@ -227,6 +223,14 @@ def _train(
     with job.progress.stage(f"{stage.name}, seed {config.seed}", views_per_step):
         trainer.fit(module, data, ckpt_path=start, weights_only=True)
     return logged(trainer)
+
+
+def _advice(config: Config, stage: Stage) -> str:
+    """What to change where the loss is not finite; a student's has no temperature."""
+    lower = f"choose a lower {stage.name if stage.clustering else 'optimizer'}.lr"
+    if stage.name == "student":
+        return lower
+    return f"loss.temperature={config.loss.temperature:g}; {lower} or a higher loss.temperature"
 
 
 def _of_projections(config: Config, clock: Clock, steps: int) -> Iterator[L.Callback]:

@@ -66,6 +66,13 @@ def test_a_student_that_does_not_fit_the_images_is_refused_before_training(tmp_p
     assert not (tmp_path / "run" / "checkpoints").exists()
 
 
+def test_a_student_that_diverges_says_which_key_to_lower(tmp_path: Path) -> None:
+    stages = ("clustering.max_epochs=1", "student.max_epochs=2", "student.channels=[4,8]")
+    with pytest.raises(SimclrError, match=r"choose a lower student\.lr") as refused:
+        do(tmp_path / "run", "task=pretrain", *stages, "student.batch_size=32", "student.lr=1e38")
+    assert "temperature" not in str(refused.value)
+
+
 def test_a_stage_says_its_length(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     do(tmp_path / "run", "task=pretrain", "trainer.max_epochs=2", "clustering.max_epochs=1")
     said = capsys.readouterr().out
