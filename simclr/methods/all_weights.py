@@ -15,7 +15,7 @@ from simclr.training.callbacks.curves import Curves
 from simclr.training.callbacks.finite import FiniteLoss
 from simclr.training.callbacks.own_folder import OwnFolder
 from simclr.training.callbacks.stopping import StopSignals
-from simclr.training.optim import build_optimizer, warmup_cosine
+from simclr.training.optim import scheduled
 from simclr.training.resume import starting_point
 from simclr.training.trainer import build_logger, local_trainer
 
@@ -64,15 +64,9 @@ class AllWeights(Scored):
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         config = self.optimizer_config
-        optimizer = build_optimizer(
-            config,
-            [(self.classifier.encoder, self.encoder_lr), (self.classifier.linear, config.lr)],
-        )
-        schedule = warmup_cosine(optimizer, self.total_steps, config.warmup)
-        return {
-            "optimizer": optimizer,
-            "lr_scheduler": {"scheduler": schedule, "interval": "step"},
-        }
+        encoder, linear = self.classifier.encoder, self.classifier.linear
+        parts = [(encoder, self.encoder_lr), (linear, config.lr)]
+        return scheduled(config, parts, self.total_steps)
 
 
 def train_all(

@@ -6,7 +6,7 @@ from torch import Tensor
 
 from simclr.config.schema import OptimizerConfig
 from simclr.models.encoders import Encoder
-from simclr.training.optim import build_optimizer, warmup_cosine
+from simclr.training.optim import scheduled
 
 
 class EncoderTraining(L.LightningModule):
@@ -55,9 +55,5 @@ class EncoderTraining(L.LightningModule):
         config = self.optimizer_config
         if self.total_steps is None:
             self.total_steps = int(self.trainer.estimated_stepping_batches)
-        optimizer = build_optimizer(config, [(module, config.lr) for module in self.children()])
-        schedule = warmup_cosine(optimizer, self.total_steps, config.warmup)
-        return {
-            "optimizer": optimizer,
-            "lr_scheduler": {"scheduler": schedule, "interval": "step"},
-        }
+        parts = [(module, config.lr) for module in self.children()]
+        return scheduled(config, parts, self.total_steps)

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 import torch
+from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
@@ -60,6 +61,19 @@ def build_optimizer(
     build = pkgutil.resolve_name(OPTIMIZERS[config.name])
     optimizer: Optimizer = build(config, parameter_groups(modules))
     return optimizer
+
+
+def scheduled(
+    config: OptimizerConfig, modules: Iterable[tuple[nn.Module, float]], total_steps: int
+) -> OptimizerLRScheduler:
+    """The optimiser of `build_optimizer` and its schedule, as `configure_optimizers` returns them.
+
+    Raises:
+        SimclrError, ValueError: as `build_optimizer` does.
+    """
+    optimizer = build_optimizer(config, modules)
+    schedule = warmup_cosine(optimizer, total_steps, config.warmup)
+    return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
 
 def adamw(config: OptimizerConfig, groups: list[dict[str, Any]]) -> Optimizer:
