@@ -6,7 +6,8 @@ from dataclasses import replace
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from simclr.config.augment import milder
 from simclr.config.schema import FineTuneConfig, OptimizerConfig
@@ -59,7 +60,7 @@ class FineTune(AllWeights):
         super().train(mode)
         if self.keep_statistics:
             for module in self.classifier.modules():
-                if isinstance(module, nn.BatchNorm2d):
+                if isinstance(module, _BatchNorm):
                     module.eval()
         return self
 

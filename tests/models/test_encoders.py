@@ -6,7 +6,7 @@ from torch import Tensor, nn
 
 from simclr.config.schema import EncoderConfig
 from simclr.models.classifier import extract_features, extract_layers
-from simclr.models.encoders import Encoder, build_encoder
+from simclr.models.encoders import Encoder, WholeGrid, build_encoder
 
 CONFIGS = {
     "cnn": EncoderConfig(channels=[16, 32, 64, 128], convs_per_stage=1),
@@ -79,6 +79,17 @@ def test_a_network_without_a_map_of_inner_features(inner: str | None) -> None:
 def test_a_part_that_timm_names_and_the_network_lacks() -> None:
     """It does not take the images of these tests, but others might."""
     assert build_encoder(EncoderConfig(name="timm", model="twins_svt_small"), 1).inner is None
+
+
+@pytest.mark.parametrize("memory_format", [torch.contiguous_format, torch.channels_last])
+def test_a_convolution_of_the_whole_grid_is_the_general_one(
+    memory_format: torch.memory_format,
+) -> None:
+    torch.manual_seed(0)
+    whole = WholeGrid(5, 7, 3, bias=False).to(memory_format=memory_format)
+    grid = torch.randn(4, 5, 3, 3).contiguous(memory_format=memory_format)
+    general = nn.functional.conv2d(grid, whole.weight).flatten(1)
+    torch.testing.assert_close(whole(grid), general)
 
 
 def test_resnet18_keeps_small_images_whole_up_to_its_second_stage() -> None:
