@@ -13,7 +13,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from measuring import in_words, markdown, options, quartiles, write_report
+from measuring import markdown, options, write_report
 
 GOAL = 0.985
 
@@ -27,7 +27,7 @@ def lengths(sweep: Path) -> list[dict[str, Any]]:
     return [
         {
             "steps": steps,
-            "seconds": quartiles([metrics["pretrain_seconds"] for metrics in own]),
+            "seconds": [metrics["pretrain_seconds"] for metrics in own],
             "val_accuracy": [metrics["val_accuracy"] for metrics in own],
         }
         for steps, own in sorted(runs.items())
@@ -38,13 +38,16 @@ def table(results: Sequence[Mapping[str, Any]]) -> str:
     """One line for each length."""
     lines = []
     for row in results:
-        found = row["val_accuracy"]
-        passed = sum(accuracy >= GOAL for accuracy in found)
-        spread = f"{median(found):.2%} ({min(found):.2%} to {max(found):.2%})"
-        seconds = in_words(row["seconds"], ".1f")
-        lines.append([f"`trainer.steps={row['steps']}`", seconds, spread, f"{passed}/{len(found)}"])
-    header = ["length", "seconds (quartiles)", "validation accuracy, median (range)"]
+        accuracies = row["val_accuracy"]
+        passed = sum(accuracy >= GOAL for accuracy in accuracies)
+        cells = [_spread(row["seconds"], ".1f"), _spread(accuracies, ".2%")]
+        lines.append([f"`trainer.steps={row['steps']}`", *cells, f"{passed} of {len(accuracies)}"])
+    header = ["length", "seconds, median (range)", "validation accuracy, median (range)"]
     return markdown([*header, f"seeds past {GOAL:.1%}"], lines)
+
+
+def _spread(values: Sequence[float], form: str) -> str:
+    return f"{median(values):{form}} ({min(values):{form}} to {max(values):{form}})"
 
 
 if __name__ == "__main__":

@@ -22,6 +22,7 @@ import neighbours
 import nt_xent
 import paired
 import photos
+import seconds
 import startup
 import throughput
 
@@ -47,7 +48,12 @@ def main_table(folder: Path) -> str:
     ours = [row for row in rows if row.method == "linear_eval"]
     others = [row for row in rows if row.method != "linear_eval"]
     both = table([*ours, *(replace(row, method=PLAIN) for row in plain), *others])
-    return (folder / "README.md").read_text().strip().replace(table(rows), both)
+    return run_table(folder).replace(table(rows), both)
+
+
+def run_table(folder: Path) -> str:
+    """The table that a run wrote itself."""
+    return (folder / "README.md").read_text().strip()
 
 
 def _rows(folder: Path) -> list[Row]:
@@ -75,6 +81,7 @@ TABLES: dict[str, Callable[[Any], str]] = {
     "neighbours": neighbours.table,
     "folder": folder.table,
     "nt_xent": nt_xent.table,
+    "seconds": seconds.table,
     "labels": labels.table,
     "photos": photos.table,
     "choosing/mnist": choosing.table,
@@ -82,8 +89,9 @@ TABLES: dict[str, Callable[[Any], str]] = {
 }
 FOLDERS: dict[str, Callable[[Path], str]] = {
     "default": main_table,
-    "record": lambda folder: (folder / "README.md").read_text().strip(),
-    "without_student": lambda folder: (folder / "README.md").read_text().strip(),
+    "record": run_table,
+    "without_student": run_table,
+    "self_train": run_table,
     "student": lambda _: paired.table(RECORD, HERE / "results" / "without_student"),
     "ablation": ablation.table,
     "kinds": lambda _: kinds.kinds_table(kinds.FOLDER),

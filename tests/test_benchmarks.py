@@ -7,6 +7,7 @@ from pathlib import Path
 
 import paired
 import pytest
+import seconds
 import tables
 from command_line import TINY
 
@@ -67,3 +68,19 @@ def test_gains_are_paired_by_seed(tmp_path: Path) -> None:
     assert paired.gains(better, base).keys() == {"a"}
     with pytest.raises(ValueError, match="different seeds or label draws"):
         paired.gains(better, run("fewer", ("a", 0, 0, 0.5)))
+
+
+def test_runs_of_a_sweep_are_compared_by_length(tmp_path: Path) -> None:
+    runs = [(1700, 50.0, 0.987), (425, 20.0, 0.98), (425, 22.0, 0.986), (425, 30.0, 0.984)]
+    for job, (steps, took, accuracy) in enumerate(runs):
+        (tmp_path / str(job)).mkdir()
+        run = {
+            "config": {"trainer": {"steps": steps}},
+            "metrics": {"pretrain_seconds": took, "val_accuracy": accuracy},
+        }
+        (tmp_path / str(job) / "results.json").write_text(json.dumps(run))
+    short, long = seconds.table(seconds.lengths(tmp_path)).splitlines()[2:]
+    assert short.startswith("| `trainer.steps=425` | 22.0 ")
+    assert short.endswith("| 98.40% (98.00% to 98.60%) | 1 of 3 |")
+    assert long.startswith("| `trainer.steps=1700` | 50.0 ")
+    assert long.endswith("| 98.70% (98.70% to 98.70%) | 1 of 1 |")
