@@ -35,8 +35,9 @@ def test_a_student_sees_one_view_of_each_image() -> None:
 def test_a_second_stage_that_does_harm_is_undone(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """A learning rate of 0.3 destroys the encoder."""
-    folder = do(tmp_path / "run", "task=pretrain", "clustering.max_epochs=2", "clustering.lr=0.3")
+    """A learning rate of 1 destroys what eight epochs made of the encoder."""
+    stages = ("trainer.max_epochs=8", "clustering.max_epochs=2", "clustering.lr=1")
+    folder = do(tmp_path / "run", "task=pretrain", *stages)
     before = load_file(folder / "checkpoints" / "before_clustering.safetensors")
     kept = load_file(folder / "encoder.safetensors")
     assert all(before[name].equal(kept[name]) for name in before)
