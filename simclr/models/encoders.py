@@ -66,12 +66,12 @@ def _conv(
 class WholeGrid(nn.Conv2d):
     """A convolution that covers its whole input (B, C, k, k); to (B, out_channels).
 
-    The matrix product takes a third of the time of the general convolution on a CPU.
+    It is one matrix product, which a CPU does quicker than the general convolution.
     """
 
     def forward(self, grid: Tensor) -> Tensor:
         """Grids (B, C, k, k) to outputs (B, out_channels)."""
-        rows = self.weight.permute(0, 2, 3, 1).flatten(1)  # of the memory as channels_last has it
+        rows = self.weight.permute(0, 2, 3, 1).flatten(1)  # channels_last: no copy
         return F.linear(grid.permute(0, 2, 3, 1).flatten(1), rows)
 
 
